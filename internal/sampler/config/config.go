@@ -1,0 +1,230 @@
+// Package config holds the effective configuration of one sampler: what the
+// operator renders from an MCPServer and the SamplingPolicy that governs it,
+// and what the sampler reads from a mounted file.
+//
+// It is the only thing that the two halves of the project share on the way
+// down, so it knows nothing of Kubernetes and nothing of MCP libraries: a
+// sampler in front of a server that runs elsewhere reads the same file, written
+// by hand. Compiled forms (clients, matchers) live with those who use them.
+package config
+
+import "time"
+
+// APIVersion is the only value that Effective.APIVersion takes. A sampler
+// refuses any other one, so that a file made for another release is an error
+// and not a misunderstanding.
+const APIVersion = "sampler.mcp-sampling.dev/v1alpha1"
+
+// Effective is everything that one sampler does.
+type Effective struct {
+	// APIVersion is always the constant APIVersion.
+	APIVersion string `json:"apiVersion"`
+	// Server names the MCP server in logs, metrics and reports.
+	Server Server `json:"server"`
+	// Upstream is the MCP server that callers are connected to.
+	Upstream Upstream `json:"upstream"`
+	// ResidentSession is the sampler's own session with the server.
+	ResidentSession ResidentSession `json:"residentSession"`
+	// Policy says who answers the server's sampling requests and how. Without
+	// one the sampler passes everything through and declares nothing.
+	Policy *Policy `json:"policy,omitempty"`
+}
+
+// Server identifies the MCP server. Both names are free text of at most 253
+// characters for a sampler outside Kubernetes; the namespace may be empty.
+type Server struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Upstream is where the MCP server listens.
+type Upstream struct {
+	// URL is the server's Streamable HTTP endpoint, scheme http or https, with
+	// the path that callers use on the sampler as well.
+	URL string `json:"url"`
+}
+
+// ResidentMode says what the sampler does with a session of its own.
+type ResidentMode string
+
+const (
+	// ResidentProbe connects, looks and closes, again at intervals.
+	ResidentProbe ResidentMode = "Probe"
+	// ResidentHold stays connected and serves sampling that the server asks for
+	// outside of any call.
+	ResidentHold ResidentMode = "Hold"
+	// ResidentOff never connects on its own.
+	ResidentOff ResidentMode = "Off"
+)
+
+// ResidentSession configures the sampler's own session with the server.
+type ResidentSession struct {
+	// Mode is Probe where it is left out.
+	Mode ResidentMode `json:"mode,omitempty"`
+}
+
+// Mode says who answers when the caller itself declares sampling.
+type Mode string
+
+const (
+	// ModeAlways answers every sampling request from the policy's models.
+	ModeAlways Mode = "Always"
+	// ModeFallback leaves it to the caller if the caller can answer it.
+	ModeFallback Mode = "Fallback"
+)
+
+// Policy is a SamplingPolicy with every default filled in and every reference
+// turned into a file.
+type Policy struct {
+	// Name is the SamplingPolicy's name, for logs, metrics and reports.
+	Name         string       `json:"name"`
+	Mode         Mode         `json:"mode"`
+	Providers    []Provider   `json:"providers"`
+	Models       Models       `json:"models"`
+	Capabilities Capabilities `json:"capabilities"`
+	Parameters   Parameters   `json:"parameters"`
+}
+
+// ProviderType is the family of API that a provider speaks.
+type ProviderType string
+
+// ProviderOpenAI is the chat completions API of OpenAI and of everything that
+// is compatible with it.
+const ProviderOpenAI ProviderType = "OpenAI"
+
+// Provider is somebody who runs models.
+type Provider struct {
+	Name string       `json:"name"`
+	Type ProviderType `json:"type"`
+	// BaseURL ends before the API's own paths (".../v1"). Empty means the
+	// vendor's own.
+	BaseURL string `json:"baseURL,omitempty"`
+	// Credential is where the key is found. Without one no Authorization header
+	// is sent.
+	Credential *Credential `json:"credential,omitempty"`
+	// Timeout bounds one sampling request at this provider, retries included.
+	Timeout Duration `json:"timeout"`
+	// Retries is how many more times a retryable failure is tried.
+	Retries int     `json:"retries"`
+	OpenAI  *OpenAI `json:"openAI,omitempty"`
+}
+
+// Credential says where the key is found. Exactly one field is set.
+type Credential struct {
+	// File holds the key and nothing else; white space around it is dropped. It
+	// is read again when it changes.
+	File string `json:"file,omitempty"`
+	// Env is the name of an environment variable, for samplers that run outside
+	// Kubernetes.
+	Env string `json:"env,omitempty"`
+	// Ref is what users call it ("Secret openai, key api-key"), for messages.
+	Ref string `json:"ref,omitempty"`
+}
+
+// MaxTokensField is the name that a server gives the limit on tokens.
+type MaxTokensField string
+
+const (
+	// MaxCompletionTokens is OpenAI's own name.
+	MaxCompletionTokens MaxTokensField = "max_completion_tokens"
+	// MaxTokens is the older name, the only one that some compatible servers
+	// know.
+	MaxTokens MaxTokensField = "max_tokens"
+)
+
+// OpenAI holds what only the OpenAI family knows.
+type OpenAI struct {
+	MaxTokensField MaxTokensField `json:"maxTokensField"`
+}
+
+// Models says which models may be called.
+type Models struct {
+	// Default is the name of the allowed model that answers when no hint
+	// matches.
+	Default string `json:"default"`
+	// Allowed lists every model that may ever be called.
+	Allowed []Model `json:"allowed"`
+}
+
+// Model is one allowed model.
+type Model struct {
+	// Name is what the policy calls it, unique among the allowed models.
+	Name string `json:"name"`
+	// Provider is the name of one of the providers.
+	Provider string `json:"provider"`
+	// Model is what the provider calls it.
+	Model string `json:"model"`
+	// Hints are further substrings by which a server may ask for it.
+	Hints []string `json:"hints,omitempty"`
+}
+
+// Capabilities says what is declared to the server.
+type Capabilities struct {
+	Tools ToolsCapability `json:"tools"`
+}
+
+// ToolsCapability says whether sampling requests may carry tools.
+type ToolsCapability string
+
+const (
+	// ToolsEnabled declares sampling.tools.
+	ToolsEnabled ToolsCapability = "Enabled"
+	// ToolsDisabled declares sampling without tools.
+	ToolsDisabled ToolsCapability = "Disabled"
+)
+
+// Parameters bound and change what servers ask for.
+type Parameters struct {
+	MaxTokens    *MaxTokensLimit     `json:"maxTokens,omitempty"`
+	Temperature  *TemperatureRange   `json:"temperature,omitempty"`
+	SystemPrompt *SystemPromptAction `json:"systemPrompt,omitempty"`
+}
+
+// OnExceed says what happens to a request that asks for too much.
+type OnExceed string
+
+const (
+	// ExceedClamp lowers the value to the limit.
+	ExceedClamp OnExceed = "Clamp"
+	// ExceedReject refuses the request.
+	ExceedReject OnExceed = "Reject"
+)
+
+// MaxTokensLimit bounds the tokens of one answer.
+type MaxTokensLimit struct {
+	Max      int64    `json:"max"`
+	OnExceed OnExceed `json:"onExceed"`
+}
+
+// TemperatureRange is what a requested temperature is clamped to. A request
+// that names none gets the provider's own.
+type TemperatureRange struct {
+	Min float64 `json:"min"`
+	Max float64 `json:"max"`
+}
+
+// PromptAction says what becomes of the server's system prompt.
+type PromptAction string
+
+const (
+	// PromptKeep leaves it as it is.
+	PromptKeep PromptAction = "Keep"
+	// PromptPrepend puts the policy's text before it.
+	PromptPrepend PromptAction = "Prepend"
+	// PromptAppend puts the policy's text after it.
+	PromptAppend PromptAction = "Append"
+	// PromptReplace puts the policy's text in its place, also where the server
+	// sent none.
+	PromptReplace PromptAction = "Replace"
+	// PromptDrop removes it.
+	PromptDrop PromptAction = "Drop"
+)
+
+// SystemPromptAction is applied to every request.
+type SystemPromptAction struct {
+	Action PromptAction `json:"action"`
+	Text   string       `json:"text,omitempty"`
+}
+
+// Duration is a time.Duration written as Go does ("60s").
+type Duration time.Duration

@@ -1,0 +1,112 @@
+// Package statusz is what a sampler says about itself: the only thing that the
+// two halves of the project share on the way up. The sampler serves a Report as
+// JSON at Path of its admin port; the operator reads it from every sampler pod
+// and turns it into conditions.
+//
+// A report holds no key, no message content and no text of a provider. Names
+// and versions that come from an MCP server are untrusted: the sampler cuts
+// them to MaxText and whoever shows them treats them as text.
+package statusz
+
+import "time"
+
+const (
+	// Path is where the admin port serves the report.
+	Path = "/statusz"
+	// MaxText is the length in bytes that free text is cut to.
+	MaxText = 256
+	// MaxBytes bounds a whole report; readers refuse a longer one.
+	MaxBytes = 64 << 10
+)
+
+// Report is one sampler's state at one moment.
+type Report struct {
+	// ConfigHash is config.Effective.Hash of the configuration in use; empty
+	// before the first one was loaded.
+	ConfigHash string `json:"configHash,omitempty"`
+	// ConfigError says why a newer file is not in use, in words for users.
+	ConfigError string `json:"configError,omitempty"`
+	// Policy is the name of the policy in use; empty without one.
+	Policy string `json:"policy,omitempty"`
+	// Providers holds one entry per provider of the policy, in its order.
+	Providers []Provider `json:"providers,omitempty"`
+	// Server is what the resident session found.
+	Server Server `json:"server"`
+	// Sessions is the number of callers' sessions now open.
+	Sessions int `json:"sessions"`
+}
+
+// CredentialState says what became of a provider's key.
+type CredentialState string
+
+const (
+	// CredentialNone means that the provider needs none.
+	CredentialNone CredentialState = "None"
+	// CredentialLoaded means that there is a key.
+	CredentialLoaded CredentialState = "Loaded"
+	// CredentialMissing means that the file is absent or empty.
+	CredentialMissing CredentialState = "Missing"
+)
+
+// ProviderState says how the newest contact with a provider went.
+type ProviderState string
+
+const (
+	// ProviderUnknown means that there was none yet, or one that told nothing.
+	ProviderUnknown ProviderState = "Unknown"
+	// ProviderHealthy means that it answered.
+	ProviderHealthy ProviderState = "Healthy"
+	// ProviderRefused means that it refused the key (HTTP 401 or 403).
+	ProviderRefused ProviderState = "CredentialRefused"
+	// ProviderUnreachable means no connection, no such host, or no answer in
+	// time.
+	ProviderUnreachable ProviderState = "Unreachable"
+	// ProviderFailing means that it answered with another error.
+	ProviderFailing ProviderState = "Failing"
+)
+
+// Provider is the state of one provider as this sampler sees it.
+type Provider struct {
+	Name       string          `json:"name"`
+	Credential CredentialState `json:"credential"`
+	// CredentialRef is what users call the key's place.
+	CredentialRef string        `json:"credentialRef,omitempty"`
+	State         ProviderState `json:"state"`
+	// Detail is a short, safe text ("HTTP 401", "connection refused"). It never
+	// quotes what the provider said.
+	Detail string `json:"detail,omitempty"`
+	// At is when State was seen.
+	At time.Time `json:"at,omitzero"`
+}
+
+// ServerState says what the resident session found.
+type ServerState string
+
+const (
+	// ServerUnknown means that it has not looked yet, or never does.
+	ServerUnknown ServerState = "Unknown"
+	// ServerVerified means that the handshake and the tool list succeeded.
+	ServerVerified ServerState = "Verified"
+	// ServerUnauthorized means that the server wants credentials from callers,
+	// so that the sampler cannot look by itself (HTTP 401 or 403).
+	ServerUnauthorized ServerState = "Unauthorized"
+	// ServerUnreachable means no connection or no answer in time.
+	ServerUnreachable ServerState = "Unreachable"
+	// ServerNotMCP means that something answered which is no MCP server at that
+	// path.
+	ServerNotMCP ServerState = "NotMCP"
+)
+
+// Server is what the resident session found out about the MCP server.
+type Server struct {
+	State           ServerState `json:"state"`
+	Name            string      `json:"name,omitempty"`
+	Version         string      `json:"version,omitempty"`
+	ProtocolVersion string      `json:"protocolVersion,omitempty"`
+	// Tools is the number of tools it lists; absent if it has no tools
+	// capability.
+	Tools *int32 `json:"tools,omitempty"`
+	// Detail is a short, safe text for users.
+	Detail string    `json:"detail,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+}
