@@ -1,0 +1,218 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	maxName    = 253
+	maxTimeout = Duration(time.Hour)
+	maxRetries = 10
+)
+
+// envName is what POSIX shells can set.
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// Validate reports everything that is wrong, each problem with its path and
+// what to write instead. It expects the defaults to be filled in.
+func (e Effective) Validate() error {
+	var p problems
+	if e.APIVersion != APIVersion {
+		p.add("apiVersion", "is %q: this release reads %q only", e.APIVersion, APIVersion)
+	}
+	p.name("server.name", e.Server.Name)
+	if len(e.Server.Namespace) > maxName {
+		p.add("server.namespace", "has %d bytes: write at most %d", len(e.Server.Namespace), maxName)
+	}
+	if e.Upstream.URL == "" {
+		p.add("upstream.url", "is missing: write the MCP server's address, like http://127.0.0.1:8000/mcp")
+	} else {
+		p.url("upstream.url", e.Upstream.URL, "http://127.0.0.1:8000/mcp")
+	}
+	oneOf(&p, "residentSession.mode", e.ResidentSession.Mode, ResidentProbe, ResidentHold, ResidentOff)
+	if e.Policy != nil {
+		e.Policy.validate(&p, "policy")
+	}
+	return errors.Join(p.errs...)
+}
+
+func (pol *Policy) validate(p *problems, at string) {
+	p.name(at+".name", pol.Name)
+	oneOf(p, at+".mode", pol.Mode, ModeAlways, ModeFallback)
+
+	if len(pol.Providers) == 0 {
+		p.add(at+".providers", "is empty: write at least one provider")
+	}
+	providers := make([]string, 0, len(pol.Providers))
+	for i := range pol.Providers {
+		where := fmt.Sprintf("%s.providers[%d]", at, i)
+		pol.Providers[i].validate(p, where)
+		if slices.Contains(providers, pol.Providers[i].Name) {
+			p.add(where+".name", "%q is there twice: give each provider a name of its own", pol.Providers[i].Name)
+		}
+		providers = append(providers, pol.Providers[i].Name)
+	}
+
+	pol.Models.validate(p, at+".models", providers)
+	oneOf(p, at+".capabilities.tools", pol.Capabilities.Tools, ToolsEnabled, ToolsDisabled)
+	pol.Parameters.validate(p, at+".parameters")
+}
+
+func (prov *Provider) validate(p *problems, at string) {
+	p.name(at+".name", prov.Name)
+	oneOf(p, at+".type", prov.Type, ProviderOpenAI)
+	if prov.BaseURL != "" {
+		p.url(at+".baseURL", prov.BaseURL, "https://llm.example.com/v1")
+	}
+	if c := prov.Credential; c != nil {
+		switch {
+		case c.File == "" && c.Env == "":
+			p.add(at+".credential", "says neither file nor env: write one of them, or leave the credential out if the provider needs none")
+		case c.File != "" && c.Env != "":
+			p.add(at+".credential", "says file and env: write one of them")
+		case c.Env != "" && !envName.MatchString(c.Env):
+			// The value is not quoted: it may be a key put here by mistake.
+			p.add(at+".credential.env", "is not the name of an environment variable: write the variable's name, not the key")
+		}
+	}
+	if prov.Timeout <= 0 || prov.Timeout > maxTimeout {
+		p.add(at+".timeout", "is %s: write more than 0s and at most %s", prov.Timeout, maxTimeout)
+	}
+	if prov.Retries < 0 || prov.Retries > maxRetries {
+		p.add(at+".retries", "is %d: write 0 to %d", prov.Retries, maxRetries)
+	}
+	if prov.OpenAI != nil {
+		if prov.Type != ProviderOpenAI {
+			p.add(at+".openAI", "counts for type %s only: leave it out", ProviderOpenAI)
+		}
+		oneOf(p, at+".openAI.maxTokensField", prov.OpenAI.MaxTokensField, MaxCompletionTokens, MaxTokens)
+	}
+}
+
+func (m *Models) validate(p *problems, at string, providers []string) {
+	if len(m.Allowed) == 0 {
+		p.add(at+".allowed", "is empty: write at least one model")
+	}
+	names := make([]string, 0, len(m.Allowed))
+	for i, model := range m.Allowed {
+		where := fmt.Sprintf("%s.allowed[%d]", at, i)
+		p.name(where+".name", model.Name)
+		if slices.Contains(names, model.Name) {
+			p.add(where+".name", "%q is there twice: give each model a name of its own", model.Name)
+		}
+		names = append(names, model.Name)
+		if !slices.Contains(providers, model.Provider) {
+			p.add(where+".provider", "%q is no provider of this policy: write one of %s", model.Provider, quoted(providers))
+		}
+		p.name(where+".model", model.Model)
+		for j, hint := range model.Hints {
+			p.name(fmt.Sprintf("%s.hints[%d]", where, j), hint)
+		}
+	}
+	if !slices.Contains(names, m.Default) {
+		p.add(at+".default", "%q is not in %s.allowed: write one of %s", m.Default, at, quoted(names))
+	}
+}
+
+func (params *Parameters) validate(p *problems, at string) {
+	if limit := params.MaxTokens; limit != nil {
+		if limit.Max < 1 {
+			p.add(at+".maxTokens.max", "is %d: write 1 or more", limit.Max)
+		}
+		oneOf(p, at+".maxTokens.onExceed", limit.OnExceed, ExceedClamp, ExceedReject)
+	}
+	if r := params.Temperature; r != nil {
+		// Written so that NaN fails too.
+		if !(r.Min >= 0 && r.Min <= r.Max && r.Max <= DefaultMaxTemperature) {
+			p.add(at+".temperature", "is %v to %v: write 0 <= min <= max <= %v", r.Min, r.Max, DefaultMaxTemperature)
+		}
+	}
+	if s := params.SystemPrompt; s != nil {
+		oneOf(p, at+".systemPrompt.action", s.Action, PromptKeep, PromptPrepend, PromptAppend, PromptReplace, PromptDrop)
+		switch s.Action {
+		case PromptPrepend, PromptAppend, PromptReplace:
+			if strings.TrimSpace(s.Text) == "" {
+				p.add(at+".systemPrompt.text", "is empty: action %s needs a text", s.Action)
+			}
+		case PromptKeep, PromptDrop:
+			if s.Text != "" {
+				p.add(at+".systemPrompt.text", "does nothing with action %s: leave it out, or write %s, %s or %s",
+					s.Action, PromptPrepend, PromptAppend, PromptReplace)
+			}
+		}
+	}
+}
+
+// problems collects what is wrong, so that a user sees all of it at once.
+type problems struct{ errs []error }
+
+func (p *problems) add(path, format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+}
+
+func (p *problems) name(path, value string) {
+	switch {
+	case value == "":
+		p.add(path, "is missing")
+	case len(value) > maxName:
+		p.add(path, "has %d bytes: write at most %d", len(value), maxName)
+	case !utf8.ValidString(value) || strings.TrimSpace(value) != value || strings.ContainsFunc(value, isControl):
+		p.add(path, "has white space around it or control characters in it: remove them")
+	}
+}
+
+// url never quotes the value: it may hold a password or a key.
+func (p *problems) url(path, value, example string) {
+	u, err := url.Parse(value)
+	switch {
+	case err != nil:
+		p.add(path, "is not a URL: write one like %s", example)
+	case u.Scheme != "http" && u.Scheme != "https":
+		p.add(path, "has no scheme http or https: write a URL like %s", example)
+	case u.Hostname() == "":
+		p.add(path, "has no host: write a URL like %s", example)
+	case u.User != nil:
+		p.add(path, "holds a user or password: remove it")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		p.add(path, "has a query or fragment: remove it")
+	case u.Port() != "" && !validPort(u.Port()):
+		p.add(path, "has port %s: write 1 to 65535", u.Port())
+	}
+}
+
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+func oneOf[T ~string](p *problems, path string, value T, known ...T) {
+	if slices.Contains(known, value) {
+		return
+	}
+	names := make([]string, len(known))
+	for i, k := range known {
+		names[i] = string(k)
+	}
+	p.add(path, "is %q: write %s", string(value), strings.Join(names, " or "))
+}
+
+func quoted(names []string) string {
+	if len(names) == 0 {
+		return "those you name there"
+	}
+	q := make([]string, len(names))
+	for i, n := range names {
+		q[i] = strconv.Quote(n)
+	}
+	return strings.Join(q, ", ")
+}
