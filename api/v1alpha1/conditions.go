@@ -1,0 +1,127 @@
+package v1alpha1
+
+// Conditions of an MCPServer. Each answers one question of its user.
+const (
+	// ConditionReady sums the others up: callers can use the server, and
+	// sampling works if a policy is attached.
+	ConditionReady = "Ready"
+	// ConditionAccepted says whether the spec makes sense.
+	ConditionAccepted = "Accepted"
+	// ConditionResolvedRefs says whether everything that is referred to is
+	// there: the Service, the keys of the policy's providers.
+	ConditionResolvedRefs = "ResolvedRefs"
+	// ConditionAvailable says whether the pods of server and sampler run.
+	ConditionAvailable = "Available"
+	// ConditionVerified says whether the server speaks MCP.
+	ConditionVerified = "Verified"
+	// ConditionSamplingReady says whether the server's sampling requests are
+	// answered.
+	ConditionSamplingReady = "SamplingReady"
+)
+
+// ConditionProgrammed, beside ConditionAccepted, is a condition of a
+// SamplingPolicy: whether every ready sampler of every server that it governs
+// has loaded it.
+const ConditionProgrammed = "Programmed"
+
+// Reasons for Accepted.
+const (
+	// ReasonAccepted means that the spec makes sense.
+	ReasonAccepted = "Accepted"
+	// ReasonInvalidPodTemplate means that a podTemplate is no patch on a pod
+	// template.
+	ReasonInvalidPodTemplate = "InvalidPodTemplate"
+	// ReasonNameConflict means that an object with a name that is needed is
+	// there and belongs to somebody else.
+	ReasonNameConflict = "NameConflict"
+	// ReasonConflicted means that other policies govern every target.
+	ReasonConflicted = "Conflicted"
+	// ReasonTargetNotFound means that none of the targets is there.
+	ReasonTargetNotFound = "TargetNotFound"
+	// ReasonInvalidPolicy means that the samplers would refuse the policy.
+	ReasonInvalidPolicy = "InvalidPolicy"
+)
+
+// Reasons for ResolvedRefs.
+const (
+	// ReasonResolvedRefs means that everything that is referred to is there.
+	ReasonResolvedRefs = "ResolvedRefs"
+	// ReasonServiceNotFound means that spec.service names no Service, or one
+	// without that port.
+	ReasonServiceNotFound = "ServiceNotFound"
+	// ReasonSecretNotFound means that a key of a provider is not there.
+	ReasonSecretNotFound = "SecretNotFound"
+)
+
+// Reasons for Available.
+const (
+	// ReasonAvailable means that server and sampler have ready pods.
+	ReasonAvailable = "Available"
+	// ReasonServerNotReady means that the server has no ready pod.
+	ReasonServerNotReady = "ServerNotReady"
+	// ReasonServerCrashing means that the server's container ends again and
+	// again.
+	ReasonServerCrashing = "ServerCrashing"
+	// ReasonImagePullFailed means that an image cannot be pulled.
+	ReasonImagePullFailed = "ImagePullFailed"
+	// ReasonPodsRefused means that the cluster refuses to create the pods.
+	ReasonPodsRefused = "PodsRefused"
+	// ReasonSamplerNotReady means that the sampler has no ready pod.
+	ReasonSamplerNotReady = "SamplerNotReady"
+	// ReasonScaledToZero means that spec.replicas is 0.
+	ReasonScaledToZero = "ScaledToZero"
+)
+
+// Reasons for Verified.
+const (
+	// ReasonVerified means that the handshake succeeded.
+	ReasonVerified = "Verified"
+	// ReasonNotVerified means that no sampler has looked yet.
+	ReasonNotVerified = "NotVerifiedYet"
+	// ReasonResidentSessionOff means that samplers never look.
+	ReasonResidentSessionOff = "ResidentSessionOff"
+	// ReasonAuthorizationRequired means that the server wants credentials from
+	// callers, so that samplers cannot look.
+	ReasonAuthorizationRequired = "AuthorizationRequired"
+	// ReasonServerUnreachable means that the server does not answer.
+	ReasonServerUnreachable = "ServerUnreachable"
+	// ReasonNotMCP means that what answers is no MCP server.
+	ReasonNotMCP = "NotMCP"
+)
+
+// Reasons for SamplingReady and Programmed.
+const (
+	// ReasonSamplingReady means that sampling requests are answered.
+	ReasonSamplingReady = "SamplingReady"
+	// ReasonNoPolicy means that no SamplingPolicy targets the server.
+	ReasonNoPolicy = "NoPolicy"
+	// ReasonProgrammed means that every ready sampler has loaded the policy.
+	ReasonProgrammed = "Programmed"
+	// ReasonPending means that samplers have not loaded it yet.
+	ReasonPending = "Pending"
+	// ReasonNoSamplers means that no sampler is ready to load it.
+	ReasonNoSamplers = "NoSamplers"
+	// ReasonNoTargets means that the policy governs no server.
+	ReasonNoTargets = "NoTargets"
+	// ReasonConfigRefused means that a sampler refuses the configuration.
+	ReasonConfigRefused = "ConfigRefused"
+	// ReasonCredentialRefused means that a provider refuses the key.
+	ReasonCredentialRefused = "CredentialRefused"
+	// ReasonProviderUnreachable means that a provider does not answer.
+	ReasonProviderUnreachable = "ProviderUnreachable"
+	// ReasonProviderFailing means that a provider answers with errors.
+	ReasonProviderFailing = "ProviderFailing"
+)
+
+// Reasons for Ready.
+const (
+	// ReasonReady means that every other condition is met.
+	ReasonReady = "Ready"
+)
+
+// FieldOwner is the field manager of everything that the operator applies.
+const FieldOwner = "mcp-sampling-operator"
+
+// AnnotationConfigHash is put on sampler pods to make the kubelet look at their
+// configuration at once; its value is the hash that they are to load.
+const AnnotationConfigHash = "mcp-sampling.dev/config-hash"

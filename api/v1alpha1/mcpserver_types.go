@@ -1,0 +1,337 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MCPServer is an MCP server with a sampler in front of it. Callers reach it at
+// `status.url`; the sampling requests that it makes are answered as the
+// SamplingPolicy that targets it says, whether callers can sample or not.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
+// +kubebuilder:resource:shortName=mcps,categories=mcp
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.status.samplingPolicy.name`
+// +kubebuilder:printcolumn:name="Tools",type=integer,JSONPath=`.status.server.tools`
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
+// +kubebuilder:printcolumn:name="Protocol",type=string,priority=1,JSONPath=`.status.server.protocolVersion`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 56",message="metadata.name is too long for the objects made from it: use at most 56 characters"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes the name of a Service: begin with a letter and use only lower case letters, digits and '-'"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.service) || self.spec.service.name != self.metadata.name",message="spec.service.name is the name of the Service that callers will use for this MCPServer: give the MCPServer another name than the Service of the server"
+type MCPServer struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	// spec is what is wanted.
+	// +required
+	Spec MCPServerSpec `json:"spec"`
+	// status is what is there.
+	// +optional
+	Status MCPServerStatus `json:"status,omitzero"`
+}
+
+// MCPServerList is a list of MCPServers.
+//
+// +kubebuilder:object:root=true
+type MCPServerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []MCPServer `json:"items"`
+}
+
+// MCPServerSpec says where the MCP server comes from and how its sampler runs.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.container) != has(self.service)",message="name one source for the server: either spec.container (run this image) or spec.service (use a Service that is already there), not both and not neither"
+// +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.transport) || !has(self.transport.port)",message="spec.transport.port is for spec.container: with spec.service write the port in spec.service.port"
+// +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.replicas)",message="spec.replicas is for spec.container: scale the workload behind spec.service itself, or set spec.sampler.replicas for the samplers"
+// +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.podTemplate)",message="spec.podTemplate is for spec.container: for the sampler's pods write spec.sampler.podTemplate"
+type MCPServerSpec struct {
+	// transport is how the server speaks MCP. Omitted means Streamable HTTP at
+	// path /mcp.
+	// +optional
+	// +kubebuilder:default={}
+	Transport Transport `json:"transport,omitzero"`
+
+	// container runs the server from an image. Exactly one of container and
+	// service is set.
+	// +optional
+	Container *ServerContainer `json:"container,omitempty"`
+
+	// service is a server that already runs behind a Service of this namespace.
+	// Exactly one of container and service is set.
+	// +optional
+	Service *ServerService `json:"service,omitempty"`
+
+	// replicas is how many pods of the server run. Omitted leaves the number to
+	// whoever else sets it, such as a HorizontalPodAutoscaler; until somebody
+	// does there is one. Only with container.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// podTemplate is a strategic merge patch on the pod template of the server's
+	// Deployment (metadata and spec), for all that has no field of its own. The
+	// server's container is named "server". Omitted changes nothing. Only with
+	// container.
+	// +optional
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
+	PodTemplate *apiextensionsv1.JSON `json:"podTemplate,omitempty"`
+
+	// sampler configures the pods that stand in front of the server.
+	// +optional
+	// +kubebuilder:default={}
+	Sampler SamplerSpec `json:"sampler,omitzero"`
+}
+
+// TransportType names one of MCP's transports.
+//
+// +kubebuilder:validation:Enum=StreamableHTTP
+type TransportType string
+
+// TransportStreamableHTTP is one HTTP endpoint for everything (specification
+// 2025-03-26 and later).
+const TransportStreamableHTTP TransportType = "StreamableHTTP"
+
+// DefaultServerPort is used where spec.transport.port is omitted.
+const DefaultServerPort int32 = 8000
+
+// Transport is how the server speaks MCP.
+type Transport struct {
+	// type is the transport. Omitted means StreamableHTTP.
+	// +optional
+	// +kubebuilder:default=StreamableHTTP
+	Type TransportType `json:"type,omitempty"`
+
+	// port is where the container listens, 1 to 65535. Omitted means 8000. Only
+	// with container.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port *int32 `json:"port,omitempty"`
+
+	// path is the path of the MCP endpoint, at the server and for callers.
+	// Omitted means /mcp. At most 253 characters.
+	// +optional
+	// +kubebuilder:default=/mcp
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$`
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/.well-known')",message="a path below /.well-known is passed to the server as it is: choose another one for the MCP endpoint"
+	Path string `json:"path,omitempty"`
+}
+
+// ServerContainer is the container that the server runs in. What has no field
+// here goes into spec.podTemplate.
+type ServerContainer struct {
+	// image is the container image of the server. At most 1024 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Image string `json:"image"`
+
+	// imagePullPolicy says when the image is pulled. Omitted means what
+	// Kubernetes chooses from the image's tag.
+	// +optional
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+
+	// command replaces the image's entrypoint. Omitted keeps it. At most 64
+	// items.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Command []string `json:"command,omitempty"`
+
+	// args replaces the image's arguments. Omitted keeps them. At most 256
+	// items.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	Args []string `json:"args,omitempty"`
+
+	// env sets environment variables of the server. At most 256 items.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	Env []corev1.EnvVar `json:"env,omitempty"`
+
+	// envFrom takes environment variables from ConfigMaps and Secrets. At most
+	// 64 items.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+
+	// resources are the requests and limits of the server's container. Omitted
+	// sets none.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
+
+	// securityContext is that of the server's container. Omitted leaves it to
+	// the image and the cluster.
+	// +optional
+	SecurityContext *corev1.SecurityContext `json:"securityContext,omitempty"`
+
+	// volumeMounts mounts volumes that spec.podTemplate adds. At most 64 items.
+	// +optional
+	// +listType=map
+	// +listMapKey=mountPath
+	// +kubebuilder:validation:MaxItems=64
+	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty"`
+}
+
+// ServerService is a Service of the same namespace with the server behind it.
+type ServerService struct {
+	// name is the name of the Service. At most 63 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// port is the port of the Service, 1 to 65535.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+}
+
+// ResidentSession says what the sampler does with a session of its own.
+//
+// +kubebuilder:validation:Enum=Probe;Hold;Off
+type ResidentSession string
+
+const (
+	// ResidentSessionProbe connects, looks and closes, again at intervals.
+	ResidentSessionProbe ResidentSession = "Probe"
+	// ResidentSessionHold stays connected and serves sampling that the server
+	// asks for outside of any call.
+	ResidentSessionHold ResidentSession = "Hold"
+	// ResidentSessionOff never connects; the condition Verified is Unknown then.
+	ResidentSessionOff ResidentSession = "Off"
+)
+
+// SamplerSpec configures the sampler pods.
+type SamplerSpec struct {
+	// replicas is how many sampler pods run, 1 to 100. Omitted means 1. A caller
+	// stays with one pod by its address (the Service has session affinity).
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// resources are the requests and limits of the sampler's container. Omitted
+	// requests 10m of CPU and 32Mi of memory and sets no limits.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// podTemplate is a strategic merge patch on the pod template of the
+	// sampler's Deployment (metadata and spec). The container is named
+	// "sampler". Omitted changes nothing.
+	// +optional
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
+	PodTemplate *apiextensionsv1.JSON `json:"podTemplate,omitempty"`
+
+	// residentSession is what the sampler does with a session of its own. Probe
+	// connects, lists the tools and closes, again at intervals; Hold stays
+	// connected and serves sampling that the server asks for outside of any
+	// call; Off never connects. Omitted means Probe.
+	// +optional
+	// +kubebuilder:default=Probe
+	ResidentSession ResidentSession `json:"residentSession,omitempty"`
+}
+
+// MCPServerStatus is what the operator saw last.
+type MCPServerStatus struct {
+	// observedGeneration is the metadata.generation that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// url is where callers inside the cluster reach the server, through its
+	// sampler.
+	// +optional
+	URL string `json:"url,omitempty"`
+
+	// server is what the server said of itself to the sampler.
+	// +optional
+	Server *ServerInfo `json:"server,omitempty"`
+
+	// samplingPolicy is the SamplingPolicy that governs this server; absent
+	// without one.
+	// +optional
+	SamplingPolicy *AttachedPolicy `json:"samplingPolicy,omitempty"`
+
+	// replicas is the number of server pods; 0 with service.
+	// +optional
+	Replicas int32 `json:"replicas"`
+
+	// readyReplicas is the number of server pods that are ready.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+
+	// selector selects the server pods, for the scale subresource.
+	// +optional
+	Selector string `json:"selector,omitempty"`
+
+	// conditions are Accepted, ResolvedRefs, Available, Verified, SamplingReady
+	// and the summary Ready.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ServerInfo is what an MCP server says of itself. Its texts are the server's
+// own, cut to 256 bytes.
+type ServerInfo struct {
+	// name is serverInfo.name of the handshake.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Name string `json:"name,omitempty"`
+
+	// version is serverInfo.version of the handshake.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Version string `json:"version,omitempty"`
+
+	// protocolVersion is the version of MCP that the server agreed to.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	ProtocolVersion string `json:"protocolVersion,omitempty"`
+
+	// tools is the number of tools that the server lists; absent if it offers
+	// none.
+	// +optional
+	Tools *int32 `json:"tools,omitempty"`
+}
+
+// AttachedPolicy names the policy that governs a server.
+type AttachedPolicy struct {
+	// name is the name of the SamplingPolicy.
+	// +required
+	Name string `json:"name"`
+
+	// hash identifies the effective configuration that the samplers are to
+	// load; each sampler reports the one it has loaded.
+	// +optional
+	Hash string `json:"hash,omitempty"`
+
+	// programmedGeneration is the metadata.generation of the SamplingPolicy that
+	// every ready sampler of this server has loaded; absent until then.
+	// +optional
+	ProgrammedGeneration int64 `json:"programmedGeneration,omitempty"`
+}
