@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Makes every generated file from the Go sources: deep copies, CRDs, the
+# manager's role, their counterparts in the Helm chart, and docs/api.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+tool() { go tool -modfile=hack/tools/go.mod "$@"; }
+
+tool controller-gen object paths=./api/...
+# "Dangerous" are floats, which other languages may round: a temperature is one
+# by nature, and nothing is ever compared with it for equality.
+tool controller-gen crd:allowDangerousTypes=true paths=./api/... output:crd:artifacts:config=config/crd/bases
+tool controller-gen rbac:roleName=manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
+go run -C hack/tools ./chartgen -root ../..
+tool crd-ref-docs --source-path=api --config=hack/api-docs/config.yaml \
+	--renderer=markdown --output-path=docs/api.md --log-level=ERROR
