@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/cli"
 	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/components"
 )
 
@@ -21,4 +22,5 @@ func main() {
 			os.Exit(run())
 		}
 	}
+	os.Exit(cli.Run(os.Args[1:]))
 }

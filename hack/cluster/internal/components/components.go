@@ -84,7 +84,7 @@ func etcd() int {
 func kubectl() int {
 	// kubectl's own main sets the verbosity before it builds the command; a bad value is reported
 	// by the flag parser afterwards.
-	_ = logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args))
+	_, _ = logs.GlogSetter(kubectlcmd.GetLogVerbosity(os.Args))
 	if err := cli.RunNoErrOutput(kubectlcmd.NewDefaultKubectlCommand()); err != nil {
 		kubectlutil.CheckErr(err)
 		return 1

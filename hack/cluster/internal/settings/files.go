@@ -9,14 +9,12 @@ import (
 // Files returns the configuration files of a cluster, by their name in its config folder.
 func Files(c layout.Cluster) map[string]string {
 	return map[string]string{
-		"containerd.toml":          containerd(c),
-		"cni/10-devcluster.json":   cni(),
-		"kubelet.yaml":             kubelet(c),
-		"kube-proxy.yaml":          kubeProxy(c),
-		"Corefile":                 corefile(c),
-		"resolv.conf":              "# Pods with the node's DNS settings resolve nothing: the node has no network but its own.\n",
-		"pause/config.json":        pauseConfig,
-		"pause/manifest.json.tmpl": "",
+		"containerd.toml":            containerd(c),
+		"cni/10-devcluster.conflist": cni(),
+		"kubelet.yaml":               kubelet(c),
+		"kube-proxy.yaml":            kubeProxy(c),
+		"Corefile":                   corefile(c),
+		"resolv.conf":                "# The node has no network but its own: there is nobody to ask for other names.\n",
 	}
 }
 
