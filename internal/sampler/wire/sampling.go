@@ -27,11 +27,13 @@ type SamplingCapability struct {
 
 // SamplingParams are the parameters of one sampling request in any version
 // from 2024-11-05 on. Schemas, arguments and metadata keep their bytes.
+//
+// What the specification deprecates or lets a client ignore and what nothing
+// here reads (includeContext, task, the priorities, annotations) is left out.
 type SamplingParams struct {
 	Messages         []SamplingMessage `json:"messages"`
 	ModelPreferences *ModelPreferences `json:"modelPreferences,omitempty"`
 	SystemPrompt     *string           `json:"systemPrompt,omitempty"`
-	IncludeContext   string            `json:"includeContext,omitempty"`
 	// Temperature is nil where the server named none; zero is a value.
 	Temperature   *float64        `json:"temperature,omitempty"`
 	MaxTokens     int64           `json:"maxTokens"`
@@ -79,33 +81,55 @@ type SamplingMessage struct {
 	Content []Content
 }
 
-// Types of content blocks.
+// Modes of a tool choice.
 const (
-	ContentText       = "text"
-	ContentImage      = "image"
-	ContentAudio      = "audio"
-	ContentToolUse    = "tool_use"
-	ContentToolResult = "tool_result"
+	ToolChoiceAuto     = "auto"
+	ToolChoiceRequired = "required"
+	ToolChoiceNone     = "none"
+)
+
+// Types of content blocks. The last two are found in tool results only.
+const (
+	ContentText         = "text"
+	ContentImage        = "image"
+	ContentAudio        = "audio"
+	ContentToolUse      = "tool_use"
+	ContentToolResult   = "tool_result"
+	ContentResourceLink = "resource_link"
+	ContentResource     = "resource"
 )
 
 // Content is one block. Type says which of the fields count.
 type Content struct {
-	Type string `json:"type"`
+	Type string
 	// Text is that of a text block.
-	Text string `json:"text,omitempty"`
+	Text string
 	// Data is the base64 text of an image or audio block, as it came.
-	Data     string `json:"data,omitempty"`
-	MIMEType string `json:"mimeType,omitempty"`
-	// ID, Name and Input are those of a tool_use block.
-	ID    string          `json:"id,omitempty"`
-	Name  string          `json:"name,omitempty"`
-	Input json.RawMessage `json:"input,omitempty"`
+	Data string
+	// MIMEType is that of an image, audio or resource link block.
+	MIMEType string
+	// ID, Name and Input are those of a tool_use block; Name and URI those of a
+	// resource link.
+	ID    string
+	Name  string
+	URI   string
+	Input json.RawMessage
 	// ToolUseID, Content, StructuredContent and IsError are those of a
 	// tool_result block.
-	ToolUseID         string          `json:"toolUseId,omitempty"`
-	Content           []Content       `json:"content,omitempty"`
-	StructuredContent json.RawMessage `json:"structuredContent,omitempty"`
-	IsError           bool            `json:"isError,omitempty"`
+	ToolUseID         string
+	Content           []Content
+	StructuredContent json.RawMessage
+	IsError           bool
+	// Resource is that of an embedded resource.
+	Resource *Resource
+}
+
+// Resource is what an embedded resource holds: a text, or base64 data.
+type Resource struct {
+	URI      string `json:"uri"`
+	MIMEType string `json:"mimeType,omitempty"`
+	Text     string `json:"text,omitempty"`
+	Blob     string `json:"blob,omitempty"`
 }
 
 // Stop reasons that the specification knows; it is an open string.
@@ -114,6 +138,14 @@ const (
 	StopStopSequence = "stopSequence"
 	StopMaxTokens    = "maxTokens"
 	StopToolUse      = "toolUse"
+)
+
+// Stop reasons of our own, for what none of the known ones says honestly.
+const (
+	// StopContentFilter means that the provider withheld the rest of the answer.
+	StopContentFilter = "contentFilter"
+	// StopRefusal means that the model refused; the text says what it said.
+	StopRefusal = "refusal"
 )
 
 // SamplingResult answers a sampling request. On the wire a single block is a

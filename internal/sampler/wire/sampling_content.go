@@ -1,0 +1,319 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// MarshalJSON writes the fields that the block's type has, and those always:
+// an empty text is still a text.
+func (c Content) MarshalJSON() ([]byte, error) {
+	switch c.Type {
+	case ContentText:
+		return marshal(struct {
+			Type string `json:"type"`
+			Text string `json:"text"`
+		}{c.Type, c.Text})
+	case ContentImage, ContentAudio:
+		return marshal(struct {
+			Type     string `json:"type"`
+			Data     string `json:"data"`
+			MIMEType string `json:"mimeType"`
+		}{c.Type, c.Data, c.MIMEType})
+	case ContentToolUse:
+		return marshal(struct {
+			Type  string          `json:"type"`
+			ID    string          `json:"id"`
+			Name  string          `json:"name"`
+			Input json.RawMessage `json:"input"`
+		}{c.Type, c.ID, c.Name, c.Input})
+	case ContentToolResult:
+		content := c.Content
+		if content == nil {
+			content = []Content{}
+		}
+		return marshal(struct {
+			Type              string          `json:"type"`
+			ToolUseID         string          `json:"toolUseId"`
+			Content           []Content       `json:"content"`
+			StructuredContent json.RawMessage `json:"structuredContent,omitempty"`
+			IsError           bool            `json:"isError,omitempty"`
+		}{c.Type, c.ToolUseID, content, c.StructuredContent, c.IsError})
+	case ContentResourceLink:
+		return marshal(struct {
+			Type     string `json:"type"`
+			URI      string `json:"uri"`
+			Name     string `json:"name"`
+			MIMEType string `json:"mimeType,omitempty"`
+		}{c.Type, c.URI, c.Name, c.MIMEType})
+	case ContentResource:
+		return marshal(struct {
+			Type     string    `json:"type"`
+			Resource *Resource `json:"resource"`
+		}{c.Type, c.Resource})
+	default:
+		return nil, fmt.Errorf("write a content block: unknown type %q", c.Type)
+	}
+}
+
+// marshal writes JSON without escaping <, > and &: content is often code.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(buf.Bytes(), "\n"), nil
+}
+
+// marshalContent writes one block as a bare object, the only form before
+// 2025-11-25, and several as a list.
+func marshalContent(blocks []Content) (json.RawMessage, error) {
+	if len(blocks) == 1 {
+		return marshal(blocks[0])
+	}
+	if blocks == nil {
+		blocks = []Content{}
+	}
+	return marshal(blocks)
+}
+
+// rawContent is a block as it comes. Pointers tell what is there.
+type rawContent struct {
+	Type              *string         `json:"type"`
+	Text              *string         `json:"text"`
+	Data              *string         `json:"data"`
+	MIMEType          *string         `json:"mimeType"`
+	ID                *string         `json:"id"`
+	Name              *string         `json:"name"`
+	URI               *string         `json:"uri"`
+	Input             json.RawMessage `json:"input"`
+	ToolUseID         *string         `json:"toolUseId"`
+	Content           json.RawMessage `json:"content"`
+	StructuredContent json.RawMessage `json:"structuredContent"`
+	IsError           *bool           `json:"isError"`
+	Resource          *rawResource    `json:"resource"`
+}
+
+type rawResource struct {
+	URI      *string `json:"uri"`
+	MIMEType *string `json:"mimeType"`
+	Text     *string `json:"text"`
+	Blob     *string `json:"blob"`
+}
+
+// decodeContent reads a bare block or a list of blocks. In a tool result only
+// a list is allowed, and no tool blocks.
+func decodeContent(at string, data json.RawMessage, inToolResult bool) ([]Content, *Error) {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || bytes.Equal(data, []byte("null")) {
+		return nil, invalid(at, "is missing")
+	}
+	if data[0] == '{' && !inToolResult {
+		var raw rawContent
+		if err := json.Unmarshal(data, &raw); err != nil {
+			return nil, wrongJSON(at, err)
+		}
+		block, err := raw.block(at, false)
+		if err != nil {
+			return nil, err
+		}
+		return []Content{*block}, nil
+	}
+	if data[0] != '[' {
+		if inToolResult {
+			return nil, invalid(at, "must be a list of content blocks")
+		}
+		return nil, invalid(at, "must be a content block or a list of them")
+	}
+	var raws []rawContent
+	if err := json.Unmarshal(data, &raws); err != nil {
+		if located := locate[rawContent](at, data); located != nil {
+			return nil, located
+		}
+		return nil, wrongJSON(at, err)
+	}
+	blocks := make([]Content, 0, len(raws))
+	for i := range raws {
+		block, err := raws[i].block(fmt.Sprintf("%s[%d]", at, i), inToolResult)
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, *block)
+	}
+	return blocks, nil
+}
+
+// locate finds the first item of a list that cannot be read as a T: the index
+// is what the JSON decoder does not tell. It returns nil where there is none.
+func locate[T any](at string, list json.RawMessage) *Error {
+	var items []json.RawMessage
+	if json.Unmarshal(list, &items) == nil {
+		for i, item := range items {
+			var v T
+			if err := json.Unmarshal(item, &v); err != nil {
+				return wrongJSON(fmt.Sprintf("%s[%d]", at, i), err)
+			}
+		}
+	}
+	return nil
+}
+
+// block checks one block against the specification.
+func (r *rawContent) block(at string, inToolResult bool) (*Content, *Error) {
+	if r.Type == nil {
+		return nil, invalid(at+".type", "is missing")
+	}
+	c := &Content{Type: *r.Type}
+	var err *Error
+	switch {
+	case c.Type == ContentText:
+		c.Text, err = required(at+".text", r.Text)
+	case c.Type == ContentImage || c.Type == ContentAudio:
+		c.Data, c.MIMEType, err = media(at, r)
+	case c.Type == ContentToolUse && !inToolResult:
+		err = r.toolUse(at, c)
+	case c.Type == ContentToolResult && !inToolResult:
+		err = r.toolResult(at, c)
+	case c.Type == ContentResourceLink && inToolResult:
+		if c.URI, err = nonEmpty(at+".uri", r.URI); err == nil {
+			c.Name, c.MIMEType = deref(r.Name), deref(r.MIMEType)
+		}
+	case c.Type == ContentResource && inToolResult:
+		err = r.resource(at, c)
+	default:
+		err = invalid(at+".type", "is not a known type of content here")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (r *rawContent) toolUse(at string, c *Content) (err *Error) {
+	if c.ID, err = nonEmpty(at+".id", r.ID); err != nil {
+		return err
+	}
+	if c.Name, err = nonEmpty(at+".name", r.Name); err != nil {
+		return err
+	}
+	if !startsObject(r.Input) {
+		return invalid(at+".input", "must be an object")
+	}
+	c.Input = r.Input
+	return nil
+}
+
+func (r *rawContent) toolResult(at string, c *Content) (err *Error) {
+	if c.ToolUseID, err = nonEmpty(at+".toolUseId", r.ToolUseID); err != nil {
+		return err
+	}
+	if c.Content, err = decodeContent(at+".content", r.Content, true); err != nil {
+		return err
+	}
+	if !absent(r.StructuredContent) {
+		c.StructuredContent = r.StructuredContent
+	}
+	c.IsError = r.IsError != nil && *r.IsError
+	return nil
+}
+
+func (r *rawContent) resource(at string, c *Content) *Error {
+	at += ".resource"
+	if r.Resource == nil {
+		return invalid(at, "is missing")
+	}
+	uri, err := nonEmpty(at+".uri", r.Resource.URI)
+	if err != nil {
+		return err
+	}
+	c.Resource = &Resource{
+		URI: uri, MIMEType: deref(r.Resource.MIMEType),
+		Text: deref(r.Resource.Text), Blob: deref(r.Resource.Blob),
+	}
+	if r.Resource.Text == nil && r.Resource.Blob == nil {
+		return invalid(at, "has neither text nor blob")
+	}
+	if c.Resource.Blob != "" && !isBase64(c.Resource.Blob) {
+		return invalid(at+".blob", "is not valid base64")
+	}
+	return nil
+}
+
+func media(at string, r *rawContent) (data, mimeType string, err *Error) {
+	if data, err = nonEmpty(at+".data", r.Data); err != nil {
+		return "", "", err
+	}
+	if mimeType, err = nonEmpty(at+".mimeType", r.MIMEType); err != nil {
+		return "", "", err
+	}
+	if !isBase64(data) {
+		return "", "", invalid(at+".data", "is not valid base64")
+	}
+	return data, mimeType, nil
+}
+
+func required(at string, s *string) (string, *Error) {
+	if s == nil {
+		return "", invalid(at, "is missing")
+	}
+	return *s, nil
+}
+
+func nonEmpty(at string, s *string) (string, *Error) {
+	if s == nil || *s == "" {
+		return "", invalid(at, "is missing or empty")
+	}
+	return *s, nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// isBase64 decodes without keeping the result: images are large.
+func isBase64(s string) bool {
+	_, err := io.Copy(io.Discard, base64.NewDecoder(base64.StdEncoding, strings.NewReader(s)))
+	return err == nil
+}
+
+func absent(raw json.RawMessage) bool {
+	return len(raw) == 0 || bytes.Equal(raw, []byte("null"))
+}
+
+func startsObject(raw json.RawMessage) bool {
+	raw = bytes.TrimSpace(raw)
+	return len(raw) > 0 && raw[0] == '{'
+}
+
+// invalid is the error for malformed content. It names the place and never
+// quotes what stands there.
+func invalid(at, problem string) *Error {
+	return &Error{Code: CodeInvalidParams, Message: at + ": " + problem}
+}
+
+// wrongJSON turns an error of the JSON decoder into one that names the place.
+func wrongJSON(at string, err error) *Error {
+	var wrong *json.UnmarshalTypeError
+	problem := "is not valid JSON"
+	if errors.As(err, &wrong) {
+		problem = "must not be a JSON " + wrong.Value
+		if at != "" && wrong.Field != "" {
+			at += "."
+		}
+		at += wrong.Field
+	}
+	if at == "" {
+		at = "params"
+	}
+	return invalid(at, problem)
+}
