@@ -1,0 +1,51 @@
+"""An MCP server whose tools ask the caller's model (FastMCP 3.4).
+
+`summarize` hands the text to `ctx.sample_step`, which becomes a sampling request
+to the MCP client, and returns what the model makes of it. The server itself
+knows no model and holds no key.
+"""
+
+from typing import Annotated
+
+from fastmcp import Context, FastMCP
+from fastmcp.exceptions import ToolError
+from pydantic import Field
+
+mcp = FastMCP("summarizer-fastmcp", version="1.0.0")
+
+Text = Annotated[str, Field(description="The text to work on.")]
+
+
+async def ask(ctx: Context, instruction: str, text: str, max_tokens: int) -> str:
+    """Ask the caller's model once; a failure is the tool's result."""
+    try:
+        step = await ctx.sample_step(
+            f"{instruction}\n\n{text}",
+            system_prompt="You write plain, short English.",
+            max_tokens=max_tokens,
+        )
+    except Exception as error:
+        raise ToolError(f"sampling failed: {error}") from error
+    return f"{step.text}\n\n(model: {step.response.model})"
+
+
+@mcp.tool
+async def summarize(text: Text, ctx: Context) -> str:
+    """Summarize a text in one or two sentences."""
+    return await ask(ctx, "Summarize this text in one short sentence:", text, 120)
+
+
+@mcp.tool
+async def title(text: Text, ctx: Context) -> str:
+    """Find a short title for a text."""
+    return await ask(ctx, "Give this text a title of at most six words:", text, 24)
+
+
+@mcp.tool
+async def echo(text: Text) -> str:
+    """Return the text as it is, without any model."""
+    return text
+
+
+if __name__ == "__main__":
+    mcp.run(transport="http", host="0.0.0.0", port=8000, path="/mcp", show_banner=False)
