@@ -28,6 +28,9 @@ const ConditionProgrammed = "Programmed"
 const (
 	// ReasonAccepted means that the spec makes sense.
 	ReasonAccepted = "Accepted"
+	// ReasonInvalidTransport means that no address of the server can be made
+	// from the spec.
+	ReasonInvalidTransport = "InvalidTransport"
 	// ReasonInvalidPodTemplate means that a podTemplate is no patch on a pod
 	// template.
 	ReasonInvalidPodTemplate = "InvalidPodTemplate"
@@ -64,8 +67,17 @@ const (
 	ReasonServerCrashing = "ServerCrashing"
 	// ReasonImagePullFailed means that an image cannot be pulled.
 	ReasonImagePullFailed = "ImagePullFailed"
+	// ReasonContainerRefused means that the node cannot create a container from
+	// its description: a Secret or ConfigMap is missing, or the image wants to
+	// run as root where that is forbidden.
+	ReasonContainerRefused = "ContainerRefused"
+	// ReasonUnschedulable means that no node takes a pod.
+	ReasonUnschedulable = "Unschedulable"
 	// ReasonPodsRefused means that the cluster refuses to create the pods.
 	ReasonPodsRefused = "PodsRefused"
+	// ReasonSamplerCrashing means that the sampler's container ends again and
+	// again.
+	ReasonSamplerCrashing = "SamplerCrashing"
 	// ReasonSamplerNotReady means that the sampler has no ready pod.
 	ReasonSamplerNotReady = "SamplerNotReady"
 	// ReasonScaledToZero means that spec.replicas is 0.
@@ -99,6 +111,9 @@ const (
 	ReasonProgrammed = "Programmed"
 	// ReasonPending means that samplers have not loaded it yet.
 	ReasonPending = "Pending"
+	// ReasonReportUnreadable means that the operator cannot read what a sampler
+	// reports.
+	ReasonReportUnreadable = "ReportUnreadable"
 	// ReasonNoSamplers means that no sampler is ready to load it.
 	ReasonNoSamplers = "NoSamplers"
 	// ReasonNoTargets means that the policy governs no server.
@@ -123,5 +138,6 @@ const (
 const FieldOwner = "mcp-sampling-operator"
 
 // AnnotationConfigHash is put on sampler pods to make the kubelet look at their
-// configuration at once; its value is the hash that they are to load.
+// configuration at once; its value is the hash that they are to load, followed
+// by a count and a time where one look was not enough.
 const AnnotationConfigHash = "mcp-sampling.dev/config-hash"

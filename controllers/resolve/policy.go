@@ -1,0 +1,208 @@
+package resolve
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+)
+
+// SecretsDir is where Secrets are mounted into the sampler's container, each in
+// a folder of its own name.
+const SecretsDir = "/var/run/secrets/mcp-sampling.dev"
+
+// SecretMount names a Secret and the keys of it that the sampler needs.
+type SecretMount struct {
+	Name string `json:"name"`
+	// Keys are sorted.
+	Keys []string `json:"keys"`
+}
+
+// Governing returns the policy that governs the server of that name, and the
+// names of those that target it in vain, in their order. The oldest wins, then
+// the first by name, so that the choice never depends on who looks.
+//
+// Policies that are being deleted do not count. An invalid policy does: that
+// another one silently takes over while somebody repairs a typing error would
+// be a surprise.
+func Governing(server string, policies []mcpv1alpha1.SamplingPolicy) (winner *mcpv1alpha1.SamplingPolicy, losers []string) {
+	var candidates []*mcpv1alpha1.SamplingPolicy
+	for i := range policies {
+		if p := &policies[i]; p.DeletionTimestamp.IsZero() && targets(p, server) {
+			candidates = append(candidates, p)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(candidates, func(a, b *mcpv1alpha1.SamplingPolicy) int {
+		return cmp.Or(
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+			cmp.Compare(a.Name, b.Name),
+		)
+	})
+	for _, p := range candidates[1:] {
+		losers = append(losers, p.Name)
+	}
+	return candidates[0], losers
+}
+
+// Targets returns the names of the servers that a policy names, sorted, each
+// once.
+func Targets(policy *mcpv1alpha1.SamplingPolicy) []string {
+	var names []string
+	for _, ref := range policy.Spec.TargetRefs {
+		if isServer(ref) {
+			names = append(names, ref.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func targets(policy *mcpv1alpha1.SamplingPolicy, server string) bool {
+	return slices.ContainsFunc(policy.Spec.TargetRefs, func(ref mcpv1alpha1.TargetRef) bool {
+		return ref.Name == server && isServer(ref)
+	})
+}
+
+func isServer(ref mcpv1alpha1.TargetRef) bool {
+	return (ref.Kind == "" || ref.Kind == mcpv1alpha1.KindMCPServer) &&
+		(ref.Group == "" || ref.Group == mcpv1alpha1.GroupVersion.Group)
+}
+
+// PolicyPlan is what a policy achieves.
+type PolicyPlan struct {
+	// Governs are the servers that it governs, sorted.
+	Governs []string `json:"governs,omitempty"`
+	// Conflicts are the targets that others govern, sorted by target.
+	Conflicts []mcpv1alpha1.Conflict `json:"conflicts,omitempty"`
+	// Missing are the targets that are not there, sorted.
+	Missing []string `json:"missing,omitempty"`
+	// Problem says why samplers would refuse the policy; empty if they take it.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Policy plans one policy among all policies of its namespace, with the names
+// of the servers there.
+func Policy(policy *mcpv1alpha1.SamplingPolicy, all []mcpv1alpha1.SamplingPolicy, servers []string) PolicyPlan {
+	var plan PolicyPlan
+	for _, target := range Targets(policy) {
+		if !slices.Contains(servers, target) {
+			plan.Missing = append(plan.Missing, target)
+			continue
+		}
+		winner, _ := Governing(target, all)
+		switch {
+		case winner == nil: // the policy is being deleted
+		case winner.Name == policy.Name:
+			plan.Governs = append(plan.Governs, target)
+		default:
+			plan.Conflicts = append(plan.Conflicts, mcpv1alpha1.Conflict{Target: target, Policy: winner.Name})
+		}
+	}
+	if _, _, err := effectivePolicy(policy); err != nil {
+		plan.Problem = oneLine(err)
+	}
+	return plan
+}
+
+// effectivePolicy is the form of a policy that samplers read, and the Secrets
+// that it needs. The error says what samplers would not take.
+func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (*config.Policy, []SecretMount, error) {
+	spec := &policy.Spec
+	out := config.Policy{
+		Name: policy.Name,
+		Mode: config.Mode(spec.Mode),
+		Models: config.Models{
+			Default: spec.Models.Default,
+		},
+		Capabilities: config.Capabilities{Tools: config.ToolsCapability(spec.Capabilities.Tools)},
+		Parameters:   parameters(spec.Parameters),
+	}
+	keys := map[string][]string{}
+	for i := range spec.Providers {
+		p := &spec.Providers[i]
+		out.Providers = append(out.Providers, provider(p))
+		if p.Credential != nil {
+			ref := p.Credential.SecretKeyRef
+			keys[ref.Name] = append(keys[ref.Name], ref.Key)
+		}
+	}
+	for _, m := range spec.Models.Allowed {
+		out.Models.Allowed = append(out.Models.Allowed, config.Model{
+			Name: m.Name, Provider: m.Provider, Model: m.Model, Hints: slices.Clone(m.Hints),
+		})
+	}
+
+	// Only a whole configuration can be validated; whatever is around the policy
+	// here is right.
+	whole := config.Effective{
+		APIVersion: config.APIVersion,
+		Server:     config.Server{Name: "any"},
+		Upstream:   config.Upstream{URL: "http://any/mcp"},
+		Policy:     &out,
+	}.WithDefaults()
+	if err := whole.Validate(); err != nil {
+		return nil, nil, err
+	}
+	secrets := make([]SecretMount, 0, len(keys))
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		slices.Sort(keys[name])
+		secrets = append(secrets, SecretMount{Name: name, Keys: slices.Compact(keys[name])})
+	}
+	return whole.Policy, secrets, nil
+}
+
+func provider(p *mcpv1alpha1.Provider) config.Provider {
+	out := config.Provider{
+		Name:    p.Name,
+		Type:    config.ProviderType(p.Type),
+		BaseURL: p.BaseURL,
+		Retries: config.DefaultRetries,
+	}
+	if p.Credential != nil {
+		ref := p.Credential.SecretKeyRef
+		out.Credential = &config.Credential{
+			File: path.Join(SecretsDir, ref.Name, ref.Key),
+			Ref:  fmt.Sprintf("Secret %s, key %s", ref.Name, ref.Key),
+		}
+	}
+	if p.Timeout != nil {
+		out.Timeout = config.Duration(p.Timeout.Duration)
+	}
+	if p.Retries != nil {
+		out.Retries = int(*p.Retries)
+	}
+	if p.OpenAI != nil {
+		out.OpenAI = &config.OpenAI{MaxTokensField: config.MaxTokensField(p.OpenAI.MaxTokensField)}
+	}
+	return out
+}
+
+func parameters(p *mcpv1alpha1.Parameters) config.Parameters {
+	var out config.Parameters
+	if p == nil {
+		return out
+	}
+	if m := p.MaxTokens; m != nil {
+		out.MaxTokens = &config.MaxTokensLimit{Max: m.Max, OnExceed: config.OnExceed(m.OnExceed)}
+	}
+	if t := p.Temperature; t != nil {
+		out.Temperature = &config.TemperatureRange{Max: config.DefaultMaxTemperature}
+		if t.Min != nil {
+			out.Temperature.Min = *t.Min
+		}
+		if t.Max != nil {
+			out.Temperature.Max = *t.Max
+		}
+	}
+	if s := p.SystemPrompt; s != nil {
+		out.SystemPrompt = &config.SystemPromptAction{Action: config.PromptAction(s.Action), Text: s.Text}
+	}
+	return out
+}

@@ -1,0 +1,195 @@
+// Package resolve turns a snapshot of objects into decisions: which policy
+// governs a server, what its samplers are to do, and what is wrong with the
+// specs, each with a reason and a message for users.
+//
+// Everything here is a pure function of its input: no client, no clock. What
+// cannot be done is a Refusal and not an error, and one thing that is refused
+// never holds back the rest: a server whose policy is invalid still runs,
+// without sampling.
+package resolve
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+)
+
+// DefaultClusterDomain is the DNS domain of most clusters.
+const DefaultClusterDomain = "cluster.local"
+
+// Input is everything that the plan of one server depends on.
+type Input struct {
+	// Server is the MCPServer.
+	Server *mcpv1alpha1.MCPServer
+	// Policies are all SamplingPolicies of the server's namespace, in any order.
+	Policies []mcpv1alpha1.SamplingPolicy
+	// Service is the Service that spec.service names; nil if there is none.
+	Service *corev1.Service
+	// ClusterDomain is the DNS domain of the cluster; empty means
+	// DefaultClusterDomain.
+	ClusterDomain string
+}
+
+// Plan is what is to be done for one server.
+type Plan struct {
+	// Config is what the samplers are to do. It passes its own Validate unless
+	// a refusal says otherwise.
+	Config config.Effective `json:"config"`
+	// URL is where callers reach the server.
+	URL string `json:"url"`
+	// Policy is the SamplingPolicy that governs the server; nil without one.
+	Policy *Attachment `json:"policy,omitempty"`
+	// Losers are the names of the policies that target the server in vain.
+	Losers []string `json:"losers,omitempty"`
+	// Secrets are mounted into the sampler's pods, sorted by name.
+	Secrets []SecretMount `json:"secrets,omitempty"`
+	// Refusals say what cannot be done.
+	Refusals []Refusal `json:"refusals,omitempty"`
+}
+
+// Attachment is the policy that governs a server.
+type Attachment struct {
+	Name       string `json:"name"`
+	Generation int64  `json:"generation"`
+}
+
+// Refusal says why a condition cannot be met.
+type Refusal struct {
+	// Condition is the type of the condition that it makes false.
+	Condition string `json:"condition"`
+	Reason    string `json:"reason"`
+	// Message says what is wrong and what to do about it.
+	Message string `json:"message"`
+}
+
+// Server plans one server.
+func Server(in Input) Plan {
+	server := in.Server
+	path := server.Spec.Transport.Path
+	if path == "" {
+		path = "/mcp"
+	}
+	plan := Plan{
+		URL: fmt.Sprintf("http://%s%s", host(server.Name, server.Namespace, in.ClusterDomain), path),
+		Config: config.Effective{
+			APIVersion: config.APIVersion,
+			Server:     config.Server{Name: server.Name, Namespace: server.Namespace},
+			Upstream:   config.Upstream{URL: upstream(server, path, in.ClusterDomain)},
+			ResidentSession: config.ResidentSession{
+				Mode: config.ResidentMode(server.Spec.Sampler.ResidentSession),
+			},
+		}.WithDefaults(),
+	}
+	if err := plan.Config.Validate(); err != nil {
+		plan.refuse(mcpv1alpha1.ConditionAccepted, mcpv1alpha1.ReasonInvalidTransport,
+			"correct spec.transport: "+oneLine(err))
+	}
+	if refusal := checkService(server, in.Service); refusal != nil {
+		plan.Refusals = append(plan.Refusals, *refusal)
+	}
+
+	winner, losers := Governing(server.Name, in.Policies)
+	plan.Losers = losers
+	if winner == nil {
+		return plan
+	}
+	plan.Policy = &Attachment{Name: winner.Name, Generation: winner.Generation}
+	policy, secrets, err := effectivePolicy(winner)
+	if err != nil {
+		plan.refuse(mcpv1alpha1.ConditionSamplingReady, mcpv1alpha1.ReasonInvalidPolicy,
+			fmt.Sprintf("SamplingPolicy %q is invalid, so the server runs without sampling; correct it: %s", winner.Name, oneLine(err)))
+		return plan
+	}
+	plan.Config.Policy = policy
+	plan.Secrets = secrets
+	return plan
+}
+
+func (p *Plan) refuse(condition, reason, message string) {
+	p.Refusals = append(p.Refusals, Refusal{Condition: condition, Reason: reason, Message: message})
+}
+
+// Refused returns the first refusal of a condition, nil if there is none.
+func (p Plan) Refused(condition string) *Refusal {
+	for i := range p.Refusals {
+		if p.Refusals[i].Condition == condition {
+			return &p.Refusals[i]
+		}
+	}
+	return nil
+}
+
+// ServerPort is where the server's container listens.
+func ServerPort(server *mcpv1alpha1.MCPServer) int32 {
+	if p := server.Spec.Transport.Port; p != nil {
+		return *p
+	}
+	return mcpv1alpha1.DefaultServerPort
+}
+
+// ServerObject is the name of the Deployment and of the Service that run the
+// server of an MCPServer.
+func ServerObject(server string) string { return server + "-server" }
+
+func upstream(server *mcpv1alpha1.MCPServer, path, domain string) string {
+	name, port := ServerObject(server.Name), ServerPort(server)
+	if s := server.Spec.Service; s != nil {
+		name, port = s.Name, s.Port
+	}
+	return "http://" + net.JoinHostPort(host(name, server.Namespace, domain), strconv.Itoa(int(port))) + path
+}
+
+func host(service, namespace, domain string) string {
+	if domain == "" {
+		domain = DefaultClusterDomain
+	}
+	return fmt.Sprintf("%s.%s.svc.%s", service, namespace, domain)
+}
+
+func checkService(server *mcpv1alpha1.MCPServer, service *corev1.Service) *Refusal {
+	source := server.Spec.Service
+	if source == nil {
+		return nil
+	}
+	refusal := &Refusal{Condition: mcpv1alpha1.ConditionResolvedRefs, Reason: mcpv1alpha1.ReasonServiceNotFound}
+	if service == nil {
+		refusal.Message = fmt.Sprintf("Service %q is not in this namespace: create it, or correct spec.service.name", source.Name)
+		return refusal
+	}
+	// An ExternalName is only an alias: it needs no ports.
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil
+	}
+	ports := make([]string, 0, len(service.Spec.Ports))
+	for _, p := range service.Spec.Ports {
+		if p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
+			continue
+		}
+		if p.Port == source.Port {
+			return nil
+		}
+		ports = append(ports, strconv.Itoa(int(p.Port)))
+	}
+	has := "it has no TCP port"
+	if len(ports) > 0 {
+		has = "it has " + strings.Join(ports, ", ")
+	}
+	refusal.Message = fmt.Sprintf("Service %q has no TCP port %d (%s): correct spec.service.port", source.Name, source.Port, has)
+	return refusal
+}
+
+// oneLine puts the lines of a joined error behind each other.
+func oneLine(err error) string {
+	const most = 512
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
