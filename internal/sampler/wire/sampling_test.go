@@ -228,10 +228,11 @@ func TestMessagesSurviveARoundTrip(t *testing.T) {
 func TestNeedsTools(t *testing.T) {
 	for params, want := range map[string]bool{
 		`{"messages":[{"content":{"type":"text"}}]}`: false,
-		`{"tools":null}`:                                 false,
-		`{"tools":[]}`:                                   true,
-		`{"toolChoice":{"mode":"none"}}`:                 true,
-		`{"messages":[{"content":{"type":"tool_use"}}]}`: true,
+		`{"tools":null}`:                 false,
+		`{"tools":[]}`:                   false,
+		`{"tools":[{}]}`:                 true,
+		`{"toolChoice":{"mode":"none"}}`: true,
+		`{"messages":[{"content":{"type":"tool_use"}}]}`:                      true,
 		`{"messages":[{"content":[{"type":"text"},{"type":"tool_result"}]}]}`: true,
 		`{"messages":[{"content":7}]}`:                                        false,
 		`garbage`:                                                             false,

@@ -1,0 +1,190 @@
+// Package policy decides about sampling: what is declared to the server, who
+// answers a request, and what is sent to which model. Everything here is a pure
+// function of a policy, a session and a request: no clock, no I/O, no state, so
+// that the same questions can be asked by tests and tools.
+package policy
+
+import (
+	"fmt"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// Session is what a decision may know of the session a request came in.
+type Session struct {
+	// Caller is what the caller declared, Declared what the server was told.
+	Caller, Declared wire.SamplingCapability
+}
+
+// Reason is a short fact for logs and metrics. The set is closed.
+type Reason string
+
+// Why a model was chosen.
+const (
+	ModelHinted  Reason = "HintMatched"
+	ModelDefault Reason = "DefaultModel"
+)
+
+// Why a request is refused.
+const (
+	// NoPolicy: the policy went away in mid-session.
+	NoPolicy Reason = "NoPolicy"
+	// ToolsNotDeclared: the server sends tools although it was told that it
+	// must not.
+	ToolsNotDeclared Reason = "ToolsNotDeclared"
+	// ToolsDisabled: tools were declared, and the policy disabled them since.
+	ToolsDisabled Reason = "ToolsDisabled"
+	// MaxTokensExceeded: more tokens are asked for than the policy allows.
+	MaxTokensExceeded Reason = "MaxTokensExceeded"
+	// ModelNotAllowed: the policy contradicts itself; validation prevents it.
+	ModelNotAllowed Reason = "ModelNotAllowed"
+)
+
+// Refusal is why a request is not answered. Message goes to the server, so it
+// speaks of the policy's limits and nothing else of it.
+type Refusal struct {
+	Code    int
+	Reason  Reason
+	Message string
+}
+
+func refuse(reason Reason, format string, args ...any) *Refusal {
+	return &Refusal{Code: wire.CodeRejected, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// Decision is what to send and to whom.
+type Decision struct {
+	// Model is one of the policy's allowed models; it names the provider.
+	Model config.Model
+	// Reason says why it is this model.
+	Reason Reason
+	// The rest replaces what the server asked for. Temperature is nil where the
+	// provider's own is used.
+	MaxTokens    int64
+	Temperature  *float64
+	SystemPrompt string
+}
+
+// Declare says what the server is told when a caller that declared caller
+// initializes. Without a policy that is what the caller said; in mode Fallback
+// it is what either can do, because each request goes to the one who can.
+func Declare(p *config.Policy, caller wire.SamplingCapability) wire.SamplingCapability {
+	if p == nil {
+		return caller
+	}
+	tools := p.Capabilities.Tools == config.ToolsEnabled
+	if p.Mode == config.ModeFallback && caller.Declared {
+		tools = tools || caller.Tools
+	}
+	return wire.SamplingCapability{Declared: true, Tools: tools}
+}
+
+// Takes reports whether a request is answered here; if not, it goes to the
+// caller. needsTools is wire.NeedsTools of the request.
+//
+// With a policy, also a request is taken that was never announced: an error is
+// better than a server that waits for ever. Without one, a request is taken
+// (to be refused) only if the server was told to send it and the caller knows
+// nothing of sampling: that is so after the policy went away in mid-session.
+func Takes(p *config.Policy, s Session, needsTools bool) bool {
+	switch {
+	case p == nil:
+		return s.Declared.Declared && !s.Caller.Declared
+	case p.Mode == config.ModeFallback && s.Caller.Declared:
+		return needsTools && !s.Caller.Tools
+	default:
+		return true
+	}
+}
+
+// Decide says which model gets the request and with which parameters, or why it
+// is refused. It never names a model that is not allowed.
+//
+// includeContext and the priorities do not count: the first is
+// deprecated and not declared, the second say nothing that an allow-list of
+// models could be ordered by.
+func Decide(p *config.Policy, s Session, params *wire.SamplingParams) (*Decision, *Refusal) {
+	if p == nil {
+		return nil, refuse(NoPolicy, "no sampling policy is attached to this server")
+	}
+	if len(params.Tools) > 0 || params.ToolChoice != nil {
+		if !s.Declared.Tools {
+			r := refuse(ToolsNotDeclared, "tools and toolChoice need the client capability sampling.tools, which was not declared")
+			r.Code = wire.CodeInvalidParams
+			return nil, r
+		}
+		if p.Capabilities.Tools != config.ToolsEnabled {
+			return nil, refuse(ToolsDisabled, "the sampling policy does not allow tools")
+		}
+	}
+	maxTokens, refusal := limitTokens(p.Parameters.MaxTokens, params.MaxTokens)
+	if refusal != nil {
+		return nil, refusal
+	}
+	model, reason := chooseModel(&p.Models, params.ModelPreferences)
+	if model == nil {
+		return nil, refuse(ModelNotAllowed, "the sampling policy allows no model for this request")
+	}
+	return &Decision{
+		Model:        *model,
+		Reason:       reason,
+		MaxTokens:    maxTokens,
+		Temperature:  limitTemperature(p.Parameters.Temperature, params.Temperature),
+		SystemPrompt: systemPrompt(p.Parameters.SystemPrompt, params.SystemPrompt),
+	}, nil
+}
+
+func limitTokens(limit *config.MaxTokensLimit, asked int64) (int64, *Refusal) {
+	if limit == nil || asked <= limit.Max {
+		return asked, nil
+	}
+	if limit.OnExceed == config.ExceedReject {
+		return 0, refuse(MaxTokensExceeded, "maxTokens is %d, the sampling policy allows at most %d", asked, limit.Max)
+	}
+	return limit.Max, nil
+}
+
+// limitTemperature keeps nil: the provider's own default is no request.
+func limitTemperature(r *config.TemperatureRange, asked *float64) *float64 {
+	if asked == nil {
+		return nil
+	}
+	t := *asked
+	if r != nil {
+		t = max(r.Min, min(r.Max, t))
+	}
+	return &t
+}
+
+// promptSeparator stands between the policy's text and the server's.
+const promptSeparator = "\n\n"
+
+func systemPrompt(action *config.SystemPromptAction, asked *string) string {
+	prompt := ""
+	if asked != nil {
+		prompt = *asked
+	}
+	if action == nil {
+		return prompt
+	}
+	switch action.Action {
+	case config.PromptPrepend:
+		return join(action.Text, prompt)
+	case config.PromptAppend:
+		return join(prompt, action.Text)
+	case config.PromptReplace:
+		return action.Text
+	case config.PromptDrop:
+		return ""
+	default: // Keep
+		return prompt
+	}
+}
+
+func join(first, second string) string {
+	if first == "" || second == "" {
+		return first + second
+	}
+	return first + promptSeparator + second
+}
