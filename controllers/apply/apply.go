@@ -1,0 +1,247 @@
+// Package apply brings objects into the cluster by server-side apply, under one
+// field owner.
+//
+// It never takes over what belongs to somebody else: an object that is there
+// and is not controlled by the owner is a *ConflictError, and then nothing is
+// written at all. It writes only what differs: an object is left alone while
+// the configuration to apply and the set of fields that the API server
+// attributes to the field owner are both as they were after the last apply.
+// Whoever changes one of these fields takes it out of that set, so a drift is
+// seen, and repaired, while fields of others and a busy status are not looked
+// at. For this the cache behind the client must keep metadata.managedFields;
+// without them every call applies, which the API server answers without a
+// change.
+//
+// Objects are read through the client, thus from its cache. What the cache does
+// not show is asked for once more as unstructured object, which
+// controller-runtime's client reads from the API server: the cache may be
+// restricted to labelled objects, and one without our labels is exactly what
+// must not be overwritten.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Applier applies objects for their owners. It is safe for concurrent use, as
+// long as no owner is worked on twice at the same time.
+type Applier struct {
+	client     client.Client
+	fieldOwner client.FieldOwner
+
+	mu      sync.Mutex
+	applied map[types.NamespacedName]map[objectKey]record
+}
+
+// objectKey tells objects of one owner apart.
+type objectKey struct {
+	kind string
+	types.NamespacedName
+}
+
+// record is what one object looked like after the last apply.
+type record struct {
+	desired string    // hash of the configuration
+	uid     types.UID // of the object
+	fields  string    // hash of the fields that are ours
+}
+
+// New returns an Applier that writes as fieldOwner.
+func New(c client.Client, fieldOwner string) *Applier {
+	return &Applier{
+		client:     c,
+		fieldOwner: client.FieldOwner(fieldOwner),
+		applied:    map[types.NamespacedName]map[objectKey]record{},
+	}
+}
+
+// Apply makes each of objs as it says. Each must name owner as its controller.
+// If one of them is there and belongs to somebody else, nothing is written and
+// the error holds a *ConflictError for each such object.
+func (a *Applier) Apply(ctx context.Context, owner metav1.Object, objs ...runtime.ApplyConfiguration) error {
+	todo := make([]*step, 0, len(objs))
+	var problems []error
+	for _, obj := range objs {
+		s, err := a.plan(ctx, owner, obj)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if s != nil {
+			todo = append(todo, s)
+		}
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	for _, s := range todo {
+		if err := a.write(ctx, owner, s); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// step is one object that has to be written.
+type step struct {
+	key     objectKey
+	desired string
+	object  *unstructured.Unstructured
+}
+
+// plan returns what has to be done for obj, nil if nothing.
+func (a *Applier) plan(ctx context.Context, owner metav1.Object, obj runtime.ApplyConfiguration) (*step, error) {
+	wanted, err := toUnstructured(obj)
+	if err != nil {
+		return nil, err
+	}
+	key := objectKey{kind: wanted.GetKind(), NamespacedName: client.ObjectKeyFromObject(wanted)}
+	if !metav1.IsControlledBy(wanted, owner) {
+		return nil, fmt.Errorf("%s %s does not name %s as its controller", key.kind, key.NamespacedName, owner.GetName())
+	}
+	desired, err := hashOf(wanted.Object)
+	if err != nil {
+		return nil, fmt.Errorf("hash %s %s: %w", key.kind, key.NamespacedName, err)
+	}
+
+	live, err := a.get(ctx, wanted)
+	if apierrors.IsNotFound(err) {
+		a.drop(owner, key)
+		return &step{key: key, desired: desired, object: wanted}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get %s %s: %w", key.kind, key.NamespacedName, err)
+	}
+	if !metav1.IsControlledBy(live, owner) {
+		return nil, conflictWith(live, wanted, key)
+	}
+	now := record{desired: desired, uid: live.GetUID(), fields: a.fieldsOf(live)}
+	if last, ok := a.last(owner, key); ok && last == now {
+		return nil, nil
+	}
+	// The UID makes the API server refuse the write if the object has been
+	// replaced by somebody else's since it was read.
+	wanted.SetUID(live.GetUID())
+	return &step{key: key, desired: desired, object: wanted}, nil
+}
+
+// get reads the object that wanted names: from the cache, and if it is not
+// there from the API server.
+func (a *Applier) get(ctx context.Context, wanted *unstructured.Unstructured) (client.Object, error) {
+	gvk, key := wanted.GroupVersionKind(), client.ObjectKeyFromObject(wanted)
+	typed, err := a.client.Scheme().New(gvk)
+	if err != nil {
+		return nil, err
+	}
+	cached, ok := typed.(client.Object)
+	if !ok {
+		return nil, fmt.Errorf("%s has no metadata", gvk)
+	}
+	if err := a.client.Get(ctx, key, cached); !apierrors.IsNotFound(err) {
+		return cached, err
+	}
+	direct := &unstructured.Unstructured{}
+	direct.SetGroupVersionKind(gvk)
+	if err := a.client.Get(ctx, key, direct); err != nil {
+		return nil, err
+	}
+	return direct, nil
+}
+
+// write applies one object and remembers what it looks like now.
+func (a *Applier) write(ctx context.Context, owner metav1.Object, s *step) error {
+	// The client decodes the answer into the object that it was given.
+	object := s.object
+	err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), a.fieldOwner, client.ForceOwnership)
+	if err != nil {
+		a.drop(owner, s.key)
+		return fmt.Errorf("apply %s %s: %w", s.key.kind, s.key.NamespacedName, err)
+	}
+	a.remember(owner, s.key, record{desired: s.desired, uid: object.GetUID(), fields: a.fieldsOf(object)})
+	return nil
+}
+
+// DeleteOwned deletes those of objs (a type and a name each) that are there and
+// controlled by owner. Others stay as they are.
+func (a *Applier) DeleteOwned(ctx context.Context, owner metav1.Object, objs ...client.Object) error {
+	var problems []error
+	for _, obj := range objs {
+		if err := a.deleteOwned(ctx, owner, obj); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (a *Applier) deleteOwned(ctx context.Context, owner metav1.Object, obj client.Object) error {
+	gvk, err := a.client.GroupVersionKindFor(obj)
+	if err != nil {
+		return fmt.Errorf("delete %T: %w", obj, err)
+	}
+	key := objectKey{kind: gvk.Kind, NamespacedName: client.ObjectKeyFromObject(obj)}
+	live, ok := obj.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("%s has no metadata", gvk)
+	}
+	// What the cache does not show carries no label of ours: it is not ours.
+	switch err := a.client.Get(ctx, key.NamespacedName, live); {
+	case apierrors.IsNotFound(err):
+		a.drop(owner, key)
+		return nil
+	case err != nil:
+		return fmt.Errorf("get %s %s: %w", key.kind, key.NamespacedName, err)
+	case !metav1.IsControlledBy(live, owner), !live.GetDeletionTimestamp().IsZero():
+		return nil
+	}
+	uid := live.GetUID()
+	err = a.client.Delete(ctx, live, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete %s %s: %w", key.kind, key.NamespacedName, err)
+	}
+	a.drop(owner, key)
+	return nil
+}
+
+// Forget drops what is remembered of an owner that is gone.
+func (a *Applier) Forget(owner types.NamespacedName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.applied, owner)
+}
+
+func (a *Applier) last(owner metav1.Object, key objectKey) (record, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, ok := a.applied[nameOf(owner)][key]
+	return r, ok
+}
+
+func (a *Applier) remember(owner metav1.Object, key objectKey, r record) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	name := nameOf(owner)
+	if a.applied[name] == nil {
+		a.applied[name] = map[objectKey]record{}
+	}
+	a.applied[name][key] = r
+}
+
+func (a *Applier) drop(owner metav1.Object, key objectKey) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.applied[nameOf(owner)], key)
+}
+
+func nameOf(owner metav1.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: owner.GetNamespace(), Name: owner.GetName()}
+}
