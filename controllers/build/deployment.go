@@ -1,0 +1,220 @@
+package build
+
+import (
+	"fmt"
+	"path"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
+)
+
+// samplerUser runs the samplers. The image says the same, but only the pod can
+// set the group, and Pod Security wants it here.
+const samplerUser int64 = 65532
+
+// defaultContainer makes kubectl logs and exec choose the right container if
+// others are added.
+const defaultContainer = "kubectl.kubernetes.io/default-container"
+
+func serverDeployment(server *mcpv1alpha1.MCPServer) (*appsv1ac.DeploymentApplyConfiguration, error) {
+	container, err := serverContainer(server)
+	if err != nil {
+		return nil, err
+	}
+	template := corev1ac.PodTemplateSpec().
+		WithLabels(labels(server, serverLabels)).
+		WithAnnotations(map[string]string{defaultContainer: ServerContainer}).
+		WithSpec(corev1ac.PodSpec().
+			WithAutomountServiceAccountToken(false).
+			WithEnableServiceLinks(false).
+			WithContainers(container))
+	template, err = patchTemplate(template, templatePatch{
+		field: "spec.podTemplate", patch: server.Spec.PodTemplate,
+		container: ServerContainer, keep: labels(server, serverLabels),
+	})
+	if err != nil {
+		return nil, err
+	}
+	spec := appsv1ac.DeploymentSpec().
+		WithRevisionHistoryLimit(3).
+		WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector(server, serverLabels))).
+		WithTemplate(template)
+	// Absent means that somebody else sets it.
+	if server.Spec.Replicas != nil {
+		spec.WithReplicas(*server.Spec.Replicas)
+	}
+	return appsv1ac.Deployment(resolve.ServerObject(server.Name), server.Namespace).
+		WithLabels(labels(server, serverLabels)).
+		WithOwnerReferences(ownerOf(server)).
+		WithSpec(spec), nil
+}
+
+func serverContainer(server *mcpv1alpha1.MCPServer) (*corev1ac.ContainerApplyConfiguration, error) {
+	from := server.Spec.Container
+	out := corev1ac.Container().
+		WithName(ServerContainer).
+		WithImage(from.Image).
+		WithCommand(from.Command...).
+		WithArgs(from.Args...).
+		WithPorts(corev1ac.ContainerPort().
+			WithName("mcp").
+			WithProtocol(corev1.ProtocolTCP).
+			WithContainerPort(resolve.ServerPort(server))).
+		// A server that does not listen yet would lose the first calls. Whether
+		// it speaks MCP is found out by the samplers.
+		WithReadinessProbe(corev1ac.Probe().
+			WithTCPSocket(corev1ac.TCPSocketAction().WithPort(intstr.FromString("mcp"))).
+			WithPeriodSeconds(2).
+			WithFailureThreshold(3))
+	if from.ImagePullPolicy != "" {
+		out.WithImagePullPolicy(from.ImagePullPolicy)
+	}
+	// Everything else is copied as it is written in the spec.
+	err := convert(struct {
+		Env             []corev1.EnvVar              `json:"env,omitempty"`
+		EnvFrom         []corev1.EnvFromSource       `json:"envFrom,omitempty"`
+		Resources       *corev1.ResourceRequirements `json:"resources,omitempty"`
+		SecurityContext *corev1.SecurityContext      `json:"securityContext,omitempty"`
+		VolumeMounts    []corev1.VolumeMount         `json:"volumeMounts,omitempty"`
+	}{from.Env, from.EnvFrom, unlessEmpty(from.Resources), from.SecurityContext, from.VolumeMounts}, out)
+	if err != nil {
+		return nil, fmt.Errorf("copy spec.container: %w", err)
+	}
+	return out, nil
+}
+
+func samplerDeployment(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (*appsv1ac.DeploymentApplyConfiguration, error) {
+	container, err := samplerContainer(server, plan, opts)
+	if err != nil {
+		return nil, err
+	}
+	template := corev1ac.PodTemplateSpec().
+		WithLabels(labels(server, samplerLabels)).
+		WithAnnotations(map[string]string{defaultContainer: SamplerContainer}).
+		WithSpec(corev1ac.PodSpec().
+			WithAutomountServiceAccountToken(false).
+			WithEnableServiceLinks(false).
+			WithTerminationGracePeriodSeconds(60).
+			WithSecurityContext(corev1ac.PodSecurityContext().
+				WithRunAsNonRoot(true).
+				WithRunAsUser(samplerUser).
+				WithRunAsGroup(samplerUser).
+				WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+			WithContainers(container).
+			WithVolumes(samplerVolumes(server, plan)...))
+	template, err = patchTemplate(template, templatePatch{
+		field: "spec.sampler.podTemplate", patch: server.Spec.Sampler.PodTemplate,
+		container: SamplerContainer, keep: labels(server, samplerLabels),
+	})
+	if err != nil {
+		return nil, err
+	}
+	replicas := int32(1)
+	if server.Spec.Sampler.Replicas != nil {
+		replicas = *server.Spec.Sampler.Replicas
+	}
+	return appsv1ac.Deployment(SamplerObject(server.Name), server.Namespace).
+		WithLabels(labels(server, samplerLabels)).
+		WithOwnerReferences(ownerOf(server)).
+		WithSpec(appsv1ac.DeploymentSpec().
+			WithReplicas(replicas).
+			WithRevisionHistoryLimit(3).
+			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector(server, samplerLabels))).
+			// Callers always find a sampler, also while it is replaced.
+			WithStrategy(appsv1ac.DeploymentStrategy().
+				WithType(appsv1.RollingUpdateDeploymentStrategyType).
+				WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
+					WithMaxUnavailable(intstr.FromInt32(0)).
+					WithMaxSurge(intstr.FromInt32(1)))).
+			WithTemplate(template)), nil
+}
+
+func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (*corev1ac.ContainerApplyConfiguration, error) {
+	out := corev1ac.Container().
+		WithName(SamplerContainer).
+		WithImage(opts.SamplerImage).
+		WithArgs(
+			"serve",
+			"--config", path.Join(ConfigDir, ConfigKey),
+			"--listen", fmt.Sprintf(":%d", SamplerPort),
+			"--admin-listen", fmt.Sprintf(":%d", AdminPort),
+		).
+		WithPorts(
+			corev1ac.ContainerPort().WithName("mcp").WithProtocol(corev1.ProtocolTCP).WithContainerPort(SamplerPort),
+			corev1ac.ContainerPort().WithName("admin").WithProtocol(corev1.ProtocolTCP).WithContainerPort(AdminPort),
+		).
+		WithReadinessProbe(adminProbe("/readyz").WithPeriodSeconds(2).WithFailureThreshold(3)).
+		WithLivenessProbe(adminProbe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(3).WithTimeoutSeconds(5)).
+		WithSecurityContext(corev1ac.SecurityContext().
+			WithAllowPrivilegeEscalation(false).
+			WithReadOnlyRootFilesystem(true).
+			WithRunAsNonRoot(true).
+			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL")).
+			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithVolumeMounts(samplerMounts(plan)...)
+	if opts.SamplerImagePullPolicy != "" {
+		out.WithImagePullPolicy(opts.SamplerImagePullPolicy)
+	}
+	resources := server.Spec.Sampler.Resources
+	if resources == nil {
+		resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{
+			corev1.ResourceCPU:    resource.MustParse("10m"),
+			corev1.ResourceMemory: resource.MustParse("32Mi"),
+		}}
+	}
+	err := convert(struct {
+		Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+	}{unlessEmpty(*resources)}, out)
+	if err != nil {
+		return nil, fmt.Errorf("copy spec.sampler.resources: %w", err)
+	}
+	return out, nil
+}
+
+func adminProbe(path string) *corev1ac.ProbeApplyConfiguration {
+	return corev1ac.Probe().WithHTTPGet(corev1ac.HTTPGetAction().
+		WithPath(path).
+		WithPort(intstr.FromString("admin")))
+}
+
+func samplerVolumes(server *mcpv1alpha1.MCPServer, plan resolve.Plan) []*corev1ac.VolumeApplyConfiguration {
+	out := []*corev1ac.VolumeApplyConfiguration{
+		corev1ac.Volume().WithName("config").WithConfigMap(
+			corev1ac.ConfigMapVolumeSource().WithName(SamplerObject(server.Name))),
+	}
+	for i, secret := range plan.Secrets {
+		// Optional: a Secret or key that is not there is a condition, not a pod
+		// that hangs.
+		source := corev1ac.SecretVolumeSource().WithSecretName(secret.Name).WithOptional(true)
+		for _, key := range secret.Keys {
+			source.WithItems(corev1ac.KeyToPath().WithKey(key).WithPath(key))
+		}
+		out = append(out, corev1ac.Volume().WithName(secretVolume(i)).WithSecret(source))
+	}
+	return out
+}
+
+func samplerMounts(plan resolve.Plan) []*corev1ac.VolumeMountApplyConfiguration {
+	out := []*corev1ac.VolumeMountApplyConfiguration{
+		corev1ac.VolumeMount().WithName("config").WithMountPath(ConfigDir).WithReadOnly(true),
+	}
+	for i, secret := range plan.Secrets {
+		out = append(out, corev1ac.VolumeMount().
+			WithName(secretVolume(i)).
+			WithMountPath(path.Join(resolve.SecretsDir, secret.Name)).
+			WithReadOnly(true))
+	}
+	return out
+}
+
+// secretVolume numbers the volumes: names of Secrets can be longer than those
+// of volumes.
+func secretVolume(i int) string { return fmt.Sprintf("secret-%d", i) }

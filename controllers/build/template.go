@@ -1,0 +1,136 @@
+package build
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	kjson "sigs.k8s.io/json"
+)
+
+// templateError says that a podTemplate is no patch on our pod template.
+type templateError struct {
+	field string
+	err   error
+}
+
+func (e *templateError) Error() string {
+	const most = 512
+	text := fmt.Sprintf("%s is no valid strategic merge patch on a pod template (metadata and spec): %s",
+		e.field, strings.ReplaceAll(e.err.Error(), "\n", "; "))
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+func (e *templateError) Unwrap() error { return e.err }
+
+// templatePatch is a user's patch on a pod template.
+type templatePatch struct {
+	// field is where the user wrote it.
+	field string
+	patch *apiextensionsv1.JSON
+	// container must still be there afterwards.
+	container string
+	// keep are the labels by which Services, Deployments and the operator find
+	// the pods; they stay as they are.
+	keep map[string]string
+}
+
+// patchTemplate applies a user's patch. Every error is a *templateError.
+func patchTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, p templatePatch) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
+	if p.patch == nil || len(p.patch.Raw) == 0 || string(p.patch.Raw) == "null" {
+		return base, nil
+	}
+	patched, err := mergeTemplate(base, p.patch.Raw)
+	if err != nil {
+		return nil, &templateError{field: p.field, err: err}
+	}
+	container := containerNamed(patched, p.container)
+	if container == nil {
+		return nil, &templateError{field: p.field, err: fmt.Errorf("it removes the container %q, which is needed", p.container)}
+	}
+	dropOwnHandler(container.ReadinessProbe)
+	if patched.ObjectMetaApplyConfiguration == nil {
+		patched.WithLabels(nil)
+	}
+	if patched.Labels == nil {
+		patched.Labels = map[string]string{}
+	}
+	maps.Copy(patched.Labels, p.keep)
+	return patched, nil
+}
+
+func mergeTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, patch []byte) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
+	var object map[string]any
+	if err := json.Unmarshal(patch, &object); err != nil {
+		return nil, errors.New("it is not an object")
+	}
+	for key := range object {
+		if key != "metadata" && key != "spec" && !strings.HasPrefix(key, "$") {
+			return nil, fmt.Errorf("unknown field %q: only metadata and spec are known here", key)
+		}
+	}
+	original, err := json.Marshal(base)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := strategicpatch.StrategicMergePatch(original, patch, corev1.PodTemplateSpec{})
+	if err != nil {
+		return nil, err
+	}
+	out := &corev1ac.PodTemplateSpecApplyConfiguration{}
+	unknown, err := kjson.UnmarshalStrict(merged, out)
+	if err := errors.Join(append(unknown, err)...); err != nil {
+		return nil, err
+	}
+	if out.Spec == nil {
+		return nil, errors.New("it removes spec")
+	}
+	return out, nil
+}
+
+func containerNamed(template *corev1ac.PodTemplateSpecApplyConfiguration, name string) *corev1ac.ContainerApplyConfiguration {
+	i := slices.IndexFunc(template.Spec.Containers, func(c corev1ac.ContainerApplyConfiguration) bool {
+		return c.Name != nil && *c.Name == name
+	})
+	if i < 0 {
+		return nil
+	}
+	return &template.Spec.Containers[i]
+}
+
+// dropOwnHandler removes the default TCP check from a probe to which a patch has
+// added another kind of check. Kubernetes allows only one, and nobody should
+// have to know what the default is to replace it.
+func dropOwnHandler(probe *corev1ac.ProbeApplyConfiguration) {
+	if probe != nil && (probe.Exec != nil || probe.HTTPGet != nil || probe.GRPC != nil) {
+		probe.TCPSocket = nil
+	}
+}
+
+// convert copies the fields of from into the apply configuration to, by their
+// JSON names.
+func convert(from, to any) error {
+	data, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, to)
+}
+
+func unlessEmpty(r corev1.ResourceRequirements) *corev1.ResourceRequirements {
+	if reflect.DeepEqual(r, corev1.ResourceRequirements{}) {
+		return nil
+	}
+	return &r
+}
