@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Runs the tests, cheap ones first, each phase with its own closing line:
+#
+#   hack/test.sh all         everything, in this order:
+#   hack/test.sh unit        what needs nothing but Go, with the race detector
+#   hack/test.sh api         what needs a real API server and etcd
+#   hack/test.sh chart       the Helm chart, with the real helm
+#   hack/test.sh dataplane   the sampler against servers and callers of other makers
+#   hack/test.sh e2e         the product on a real cluster
+#
+# What a phase needs is installed or built when it is missing (Debian, as root).
+# A phase that cannot run on this machine is skipped loudly; with CI=true that is
+# a failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '\n=== %s\n' "$*"; }
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; }
+
+skipped=()
+skip() { # PHASE REASON
+	say "$1: SKIPPED: $2"
+	if [[ ${CI:-} == true ]]; then
+		echo "a skipped phase is a failure where CI=true" >&2
+		return 1
+	fi
+	skipped+=("$1 ($2)")
+}
+
+# The race detector is the only thing here that wants a C compiler.
+need_compiler() {
+	command -v "$(go env CC)" >/dev/null && return
+	if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+		echo "the race detector needs a C compiler: install gcc and the headers of libc" >&2
+		return 1
+	fi
+	echo "installing gcc, for the race detector"
+	export DEBIAN_FRONTEND=noninteractive
+	local install=(apt-get install -y -qq --no-install-recommends gcc libc6-dev)
+	{ "${install[@]}" || { apt-get update -qq && "${install[@]}"; }; } >/dev/null
+}
+
+# why_no_components says why the components of Kubernetes cannot be built here.
+why_no_components() {
+	if [[ $(go env GOOS) != linux ]]; then echo "the API server for tests is built on Linux only, this is $(go env GOOS)"; fi
+}
+
+# why_no_cluster says why there is no cluster to be had here.
+why_no_cluster() {
+	case ${CLUSTER:-own} in
+	own)
+		if [[ $(go env GOOS) != linux ]]; then
+			echo "a cluster without Docker runs on Linux only: set CLUSTER=kind or CLUSTER=current"
+		elif [[ $(id -u) != 0 ]]; then
+			echo "a cluster without Docker needs root: run as root, or set CLUSTER=kind or CLUSTER=current"
+		fi
+		;;
+	esac
+}
+
+# packages PHASE lists the packages whose tests belong to it. That of the API
+# server is known by its imports, so that nobody has to keep a list.
+packages() {
+	local module all api
+	module=$(go list -m)
+	all=$(go list ./... | grep -v "^$module/test/e2e")
+	api=$(go list -test -f '{{if .ForTest}}{{.ForTest}} {{join .Deps " "}}{{end}}' ./... |
+		awk '/ sigs.k8s.io\/controller-runtime\/pkg\/envtest/ {print $1}' | sort -u | grep -v "^$module/test/e2e" || true)
+	local chart="^$module/test/chart" dataplane="^$module/(test/dataplane|examples)(/|$)"
+	case $1 in
+	api) echo "$api" ;;
+	chart) grep -E "$chart" <<<"$all" ;;
+	dataplane) grep -E "$dataplane" <<<"$all" ;;
+	unit) grep -vE -e "$chart" -e "$dataplane" <<<"$all" | grep -vxF -f <(echo "${api:-none}") ;;
+	esac
+}
+
+phase_unit() {
+	need_compiler
+	local list
+	list=$(packages unit)
+	# shellcheck disable=SC2086 # one argument a package
+	go test -race -timeout 10m $list
+	go test -C hack/tools -timeout 10m ./...
+}
+
+phase_api() {
+	local why list
+	why=$(why_no_components)
+	if [[ $why ]]; then
+		skip api "$why"
+		return
+	fi
+	need_compiler
+	KUBEBUILDER_ASSETS=$(hack/cluster/build.sh --print envtest)
+	export KUBEBUILDER_ASSETS
+	list=$(packages api)
+	# shellcheck disable=SC2086
+	go test -race -timeout 15m $list
+	go test -C hack/cluster -timeout 10m ./...
+}
+
+phase_chart() {
+	local why
+	why=$(why_no_components)
+	if [[ $why ]] && ! command -v helm >/dev/null; then
+		skip chart "there is no helm on the PATH, and $why"
+		return
+	fi
+	# Not cached: go test does not see that helm or kustomize read the chart.
+	go test -count=1 -timeout 10m ./test/chart/...
+}
+
+phase_dataplane() {
+	need_compiler
+	hack/python.sh >/dev/null # the slow part of it, before the tests' deadline runs
+	local list
+	list=$(packages dataplane)
+	# shellcheck disable=SC2086
+	go test -race -timeout 15m $list
+}
+
+phase_e2e() {
+	local why
+	why=$(why_no_cluster)
+	if [[ $why ]]; then
+		skip e2e "$why"
+		return
+	fi
+	CLUSTER_NAME=e2e hack/e2e.sh
+}
+
+run() { # PHASE...
+	local phase started took
+	for phase in "$@"; do
+		say "$phase"
+		started=$SECONDS
+		current=$phase
+		"phase_$phase"
+		took=$((SECONDS - started))
+		say "$phase: done in $((took / 60))m$((took % 60))s"
+	done
+	current=
+}
+
+current=
+finish() {
+	local status=$? took=$SECONDS
+	took=$((took / 60))m$((took % 60))s
+	if [[ $status != 0 ]]; then
+		say "TESTS FAILED${current:+ in $current}, after $took. Again only this: make test-${current:-unit}"
+	elif ((${#skipped[@]})); then
+		say "TESTS PASSED in $took, BUT SKIPPED: ${skipped[*]}"
+	else
+		say "TESTS PASSED in $took"
+	fi
+}
+
+case ${1:-} in
+all) trap finish EXIT && run unit api chart dataplane e2e ;;
+unit | api | chart | dataplane | e2e) trap finish EXIT && run "$1" ;;
+-h | --help) usage ;;
+*) usage && exit 2 ;;
+esac
