@@ -56,8 +56,10 @@ func serve(ctx context.Context, listen string) error {
 	return httpServer.Close()
 }
 
-// newHandler is the MCP endpoint. Sessions are kept (stateful), because a
-// sampling request goes to the client over its session.
+// newHandler is the MCP endpoint. Sessions are kept (stateful), because
+// RequestSampling goes to the client over its session. Protocol version
+// 2026-07-28 has neither sessions nor requests from the server, so the versions
+// before it are offered and newer callers step down.
 func newHandler() http.Handler {
 	mcpServer := server.NewMCPServer("summarizer-go", "1.0.0", server.WithRecovery())
 	mcpServer.EnableSampling()
@@ -75,7 +77,10 @@ func newHandler() http.Handler {
 		mcp.WithString("text", mcp.Required(), mcp.Description("The text to return.")),
 	), echo)
 
-	return server.NewStreamableHTTPServer(mcpServer, server.WithStateful(true))
+	return server.NewStreamableHTTPServer(mcpServer,
+		server.WithStateful(true),
+		server.WithStreamableHTTPProtocolVersions("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"),
+	)
 }
 
 func summarize(ctx context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {

@@ -1,0 +1,107 @@
+// Command caller is an MCP client without sampling, as most clients are: it
+// declares no capability, connects to a server, calls one tool and prints what
+// was asked and what came back. Where the tool needed a model, somebody other
+// than this caller answered for it.
+//
+//	caller http://127.0.0.1:8000/mcp                              # lists the tools
+//	caller http://127.0.0.1:8000/mcp summarize text='A long text' # calls one
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+const usage = `usage: caller [flags] URL [TOOL [NAME=VALUE ...]]
+
+Connects to the MCP server at URL (Streamable HTTP) as a client that cannot
+sample, and calls TOOL. Without TOOL it lists the tools.
+
+`
+
+// errToolFailed means that the call went through and the tool itself said no.
+var errToolFailed = errors.New("the tool reported an error")
+
+func main() {
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
+	timeout := flag.Duration("timeout", 2*time.Minute, "how long to wait for the server in all")
+	flag.Parse()
+	if flag.NArg() < 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	arguments, err := parseArguments(flag.Args()[min(2, flag.NArg()):])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "caller:", err)
+		os.Exit(2)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	defer cancel()
+
+	printer := newPrinter(os.Stdout)
+	if err := run(ctx, printer, flag.Arg(0), flag.Arg(1), arguments); err != nil {
+		if !errors.Is(err, errToolFailed) { // that one is printed already
+			fmt.Fprintln(os.Stderr, "caller:", err)
+		}
+		os.Exit(1) //nolint:gocritic // the process ends, so nothing is left to cancel
+	}
+}
+
+// run connects to url and calls the tool, or lists the tools if it is empty.
+func run(ctx context.Context, out *printer, url, tool string, arguments map[string]any) error {
+	caller, err := client.NewStreamableHttpClient(url)
+	if err != nil {
+		return fmt.Errorf("make a client for %s: %w", url, err)
+	}
+	defer caller.Close()
+	if err := caller.Start(ctx); err != nil {
+		return fmt.Errorf("connect to %s: %w", url, err)
+	}
+
+	// No capability is declared: this caller has no model.
+	hello := mcp.InitializeRequest{}
+	hello.Params.ClientInfo = mcp.Implementation{Name: "example-caller", Version: "1.0.0"}
+	server, err := caller.Initialize(ctx, hello)
+	if err != nil {
+		return fmt.Errorf("say hello to %s: %w", url, err)
+	}
+	list, err := caller.ListTools(ctx, mcp.ListToolsRequest{})
+	if err != nil {
+		return fmt.Errorf("list the tools of %s: %w", url, err)
+	}
+	out.server(server.ServerInfo, server.ProtocolVersion, list.Tools)
+	if tool == "" {
+		out.tools(list.Tools)
+		return nil
+	}
+
+	call := mcp.CallToolRequest{}
+	call.Params.Name = tool
+	call.Params.Arguments = arguments
+	out.asked(tool, arguments)
+	start := time.Now()
+	result, err := caller.CallTool(ctx, call)
+	if err != nil {
+		return fmt.Errorf("call tool %s: %w", tool, err)
+	}
+	out.answered(result, time.Since(start))
+	if result.IsError {
+		return errToolFailed
+	}
+	return nil
+}

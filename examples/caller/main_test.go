@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+func TestParseArguments(t *testing.T) {
+	tests := map[string]struct {
+		words   []string
+		want    map[string]any
+		wantErr string
+	}{
+		"no words are no arguments":               {want: map[string]any{}},
+		"a value is a string":                     {words: []string{"text=3"}, want: map[string]any{"text": "3"}},
+		"a value may hold further equal signs":    {words: []string{"text=a=b"}, want: map[string]any{"text": "a=b"}},
+		"a JSON value keeps its type":             {words: []string{"limit:=3", "deep:=true"}, want: map[string]any{"limit": 3.0, "deep": true}},
+		"a word without an equal sign is refused": {words: []string{"text"}, wantErr: "NAME=VALUE"},
+		"a value that is no JSON is refused":      {words: []string{"limit:=three"}, wantErr: "must be JSON"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := parseArguments(tc.words)
+			if tc.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
+					t.Fatalf("error = %v, want %q in it", err, tc.wantErr)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCallerCallsAToolAndShowsTheResult(t *testing.T) {
+	peer := server.NewMCPServer("peer", "2.0.0")
+	peer.AddTool(mcp.NewTool("shout", mcp.WithDescription("Say it loudly."), mcp.WithString("text")), func(_ context.Context, call mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		if call.GetString("text", "") == "" {
+			return mcp.NewToolResultError("nothing to shout"), nil
+		}
+		return mcp.NewToolResultText(strings.ToUpper(call.GetString("text", "")) + "\n\n(model: none)"), nil
+	})
+	endpoint := httptest.NewServer(server.NewStreamableHTTPServer(peer, server.WithStateful(true)))
+	defer endpoint.Close()
+
+	tests := map[string]struct {
+		tool      string
+		arguments map[string]any
+		want      []string // in this order
+		wantErr   error
+	}{
+		"without a tool it lists them":         {want: []string{"peer 2.0.0", "tools: shout", "Say it loudly."}},
+		"a result is shown with its arguments": {tool: "shout", arguments: map[string]any{"text": "hello"}, want: []string{"call", "hello", "result", "HELLO", "(model: none)", "took"}},
+		"a tool's error is shown and returned": {tool: "shout", want: []string{"error", "nothing to shout"}, wantErr: errToolFailed},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			err := run(t.Context(), &printer{out: &out}, endpoint.URL, tc.tool, tc.arguments)
+			if !errors.Is(err, tc.wantErr) {
+				t.Fatalf("error = %v, want %v", err, tc.wantErr)
+			}
+			rest := out.String()
+			for _, part := range tc.want {
+				_, after, found := strings.Cut(rest, part)
+				if !found {
+					t.Fatalf("%q is missing, or out of order, in:\n%s", part, out.String())
+				}
+				rest = after
+			}
+			if strings.Contains(out.String(), "\033") {
+				t.Error("colours were printed although this is no terminal")
+			}
+		})
+	}
+}

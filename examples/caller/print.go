@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// width is where texts are wrapped.
+const width = 76
+
+// printer shows a call to a person: in colours on a terminal, plain elsewhere.
+type printer struct {
+	out                           io.Writer
+	bold, dim, green, red, normal string
+}
+
+func newPrinter(out *os.File) *printer {
+	p := &printer{out: out}
+	info, err := out.Stat()
+	isTerminal := err == nil && info.Mode()&os.ModeCharDevice != 0
+	if isTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+		p.bold, p.dim, p.green, p.red, p.normal = "\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m"
+	}
+	return p
+}
+
+// server shows who answered the handshake.
+func (p *printer) server(server mcp.Implementation, version string, tools []mcp.Tool) {
+	names := make([]string, len(tools))
+	for i, tool := range tools {
+		names[i] = tool.Name
+	}
+	p.row("server", fmt.Sprintf("%s%s %s%s (MCP %s), tools: %s",
+		p.bold, server.Name, server.Version, p.normal, version, strings.Join(names, ", ")))
+}
+
+// tools shows what each tool is for.
+func (p *printer) tools(tools []mcp.Tool) {
+	for _, tool := range tools {
+		p.row(tool.Name, firstLine(tool.Description))
+	}
+}
+
+// asked shows the call before it is made.
+func (p *printer) asked(tool string, arguments map[string]any) {
+	p.row("call", p.bold+tool+p.normal+p.dim+"  by a caller that cannot sample"+p.normal)
+	for _, name := range slices.Sorted(maps.Keys(arguments)) {
+		p.row("  "+name, fmt.Sprint(arguments[name]))
+	}
+}
+
+// answered shows what came back, and how long it took.
+func (p *printer) answered(result *mcp.CallToolResult, took time.Duration) {
+	colour, label := p.green, "result"
+	if result.IsError {
+		colour, label = p.red, "error"
+	}
+	for _, content := range result.Content {
+		text := fmt.Sprintf("(%T)", content)
+		if block, ok := content.(mcp.TextContent); ok {
+			text = strings.TrimSpace(block.Text)
+		}
+		p.rowIn(colour, label, text)
+		label = ""
+	}
+	p.row("took", fmt.Sprintf("%s%s%s", p.dim, took.Round(10*time.Millisecond), p.normal))
+}
+
+func (p *printer) row(label, text string) { p.rowIn("", label, text) }
+
+// rowIn prints a label and its text in a colour, wrapped and indented.
+func (p *printer) rowIn(colour, label, text string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		for _, part := range wrap(line, width) {
+			if part == "" {
+				continue
+			}
+			if colour != "" {
+				part = colour + part + p.normal
+			}
+			fmt.Fprintf(p.out, "  %s%-8s%s %s\n", p.dim, label, p.normal, part)
+			label = ""
+		}
+	}
+}
+
+// wrap breaks a line between words; a longer word stays whole.
+func wrap(line string, limit int) []string {
+	var lines []string
+	current := ""
+	for word := range strings.FieldsSeq(line) {
+		if current != "" && utf8.RuneCountInString(current)+1+utf8.RuneCountInString(word) > limit {
+			lines = append(lines, current)
+			current = ""
+		}
+		if current != "" {
+			current += " "
+		}
+		current += word
+	}
+	return append(lines, current)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
