@@ -62,7 +62,7 @@ build_with_buildah() { # TARGET REF ARCHIVE
 		"${bud[@]}" bud --quiet --isolation chroot --timestamp 0 --target "$1" --build-arg "BASE=$base" \
 			--platform "linux/$arch" --tag "$2" . &&
 			"${bud[@]}" push --quiet "$2" "docker-archive:$3:$2"
-	} >&2 || status=$?
+	} >/dev/null || status=$?
 	rm -rf "$storage"
 	return "$status"
 }
@@ -84,6 +84,8 @@ archive() { # TARGET NAME
 		rm -f "$path.part"
 		"build_with_$engine" "$1" "$ref" "$path.part"
 		mv "$path.part" "$path"
+		# Old ones go, but not those that somebody may be loading just now.
+		find "$cache/images" -name "$2-*.tar" -mtime +7 -delete
 	fi
 	if [[ $refs ]]; then echo "$ref $path"; else echo "$path"; fi
 }

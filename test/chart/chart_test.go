@@ -3,6 +3,7 @@ package chart
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -228,6 +231,33 @@ func TestCRDsAreThoseOfConfig(t *testing.T) {
 	}
 	if left := ofKind(render(t, "crds: {enabled: false}"), "CustomResourceDefinition"); len(left) > 0 {
 		t.Errorf("crds.enabled=false leaves %d CRDs", len(left))
+	}
+}
+
+// The first objects that a user copies must be ones that the API takes.
+func TestFirstExamplesAreWrittenInTheAPI(t *testing.T) {
+	_, heredoc, ok := strings.Cut(notes(t, "watchNamespaces: [team-a]"), "kubectl -n team-a apply -f - <<EOF\n")
+	if !ok {
+		t.Fatal("the chart's notes hold no objects to apply, or not for a watched namespace")
+	}
+	inNotes, _, ok := strings.Cut(heredoc, "\nEOF\n")
+	if !ok {
+		t.Fatal("the shell would not find the end of the objects in the chart's notes")
+	}
+	samples, err := output(exec.Command("go", "tool", "-modfile="+root+"/hack/tools/go.mod", "kustomize", "build", root+"/config/samples"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for name, documents := range map[string]string{"notes of the chart": inNotes, "config/samples": samples} {
+		t.Run(name, func(t *testing.T) {
+			objects := parse(t, documents)
+			server := as[mcpv1alpha1.MCPServer](t, only(t, objects, mcpv1alpha1.KindMCPServer))
+			policy := as[mcpv1alpha1.SamplingPolicy](t, only(t, objects, mcpv1alpha1.KindSamplingPolicy))
+			if len(policy.Spec.TargetRefs) != 1 || policy.Spec.TargetRefs[0].Name != server.Name {
+				t.Errorf("the policy is for %v and not for the server %s beside it", policy.Spec.TargetRefs, server.Name)
+			}
+		})
 	}
 }
 

@@ -91,6 +91,26 @@ func as[T any](t *testing.T, o object) T {
 // template runs `helm template` and returns what it prints, or its complaint.
 func template(t *testing.T, values string) (string, error) {
 	t.Helper()
+	return runHelm(t, values, "template")
+}
+
+// notes returns what a user reads after `helm install`.
+func notes(t *testing.T, values string) string {
+	t.Helper()
+	out, err := runHelm(t, values, "install", "--dry-run=client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, found, ok := strings.Cut(out, "\nNOTES:\n")
+	if !ok {
+		t.Fatalf("no notes in:\n%s", out)
+	}
+	return found
+}
+
+// runHelm runs a command of helm on the chart, with no cluster in reach.
+func runHelm(t *testing.T, values string, command ...string) (string, error) {
+	t.Helper()
 	program, err := helm()
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +119,10 @@ func template(t *testing.T, values string) (string, error) {
 	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return output(exec.Command(program, "template", release, chartDir, "--namespace", namespace, "--values", file))
+	args := append(command, release, chartDir, "--namespace", namespace, "--values", file)
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null")
+	return output(cmd)
 }
 
 // output runs a command; its error holds what the command said on stderr.

@@ -33,13 +33,13 @@ var bans = map[string]ban{
 	"the data plane knows nothing of Kubernetes": {
 		packages: "./internal/sampler/...",
 		deps:     []string{"k8s.io", "sigs.k8s.io", module + "/api", module + "/controllers"},
-		except:   []string{"sigs.k8s.io/yaml"},
+		except:   []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"},
 		why:      "the sampler runs in front of any server, with or without a cluster, holds no token of one, and must stay below 25 MiB of memory",
 	},
 	"the sampler's binary knows nothing of Kubernetes": {
 		packages: "./cmd/sampler/...",
 		deps:     []string{"k8s.io", "sigs.k8s.io", module + "/api", module + "/controllers"},
-		except:   []string{"sigs.k8s.io/yaml"},
+		except:   []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"},
 		why:      "the sampler runs in front of any server, with or without a cluster, holds no token of one, and must stay below 25 MiB of memory",
 	},
 	"the manager never speaks to models or as MCP": {
@@ -59,7 +59,7 @@ var bans = map[string]ban{
 	"the effective configuration stays plain": {
 		packages: "./internal/sampler/config",
 		deps:     []string{module, "."},
-		except:   []string{sampler + "/config", "sigs.k8s.io/yaml", "go.yaml.in/yaml"},
+		except:   []string{sampler + "/config", "sigs.k8s.io/json", "sigs.k8s.io/yaml", "go.yaml.in/yaml"},
 		why:      "operator and sampler both take on whatever config depends on",
 	},
 	"the report of a sampler stays plain": {
