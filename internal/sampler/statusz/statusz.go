@@ -8,7 +8,12 @@
 // them to MaxText and whoever shows them treats them as text.
 package statusz
 
-import "time"
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
 
 const (
 	// Path is where the admin port serves the report.
@@ -109,4 +114,23 @@ type Server struct {
 	// Detail is a short, safe text for users.
 	Detail string    `json:"detail,omitempty"`
 	At     time.Time `json:"at,omitzero"`
+}
+
+// Clean makes untrusted text fit for a report: valid UTF-8, no control
+// characters, at most MaxText bytes.
+func Clean(s string) string {
+	if len(s) > 4*MaxText {
+		s = s[:4*MaxText]
+	}
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, s)
+	for len(s) > MaxText {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
 }

@@ -1,0 +1,47 @@
+package resident
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// maxAnswer bounds one answer of the server: a client that looks must not be
+// made to hold more.
+const maxAnswer = 16 << 20
+
+// outcome remembers the newest HTTP status and bounds what is read.
+type outcome struct {
+	next   *http.Transport
+	status atomic.Int64
+}
+
+func (o *outcome) last() int { return int(o.status.Load()) }
+
+// RoundTrip implements http.RoundTripper.
+func (o *outcome) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := o.next.RoundTrip(req)
+	if err != nil {
+		o.status.Store(0)
+		return nil, err
+	}
+	o.status.Store(int64(res.StatusCode))
+	res.Body = &boundedBody{ReadCloser: res.Body, left: maxAnswer}
+	return res, nil
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read implements io.Reader.
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}

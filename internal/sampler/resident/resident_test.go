@@ -1,0 +1,230 @@
+package resident_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+	"go.uber.org/goleak"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/resident"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func mcpServer(name string, tools int) http.Handler {
+	s := server.NewMCPServer(name, "1.2.3")
+	for i := range tools {
+		s.AddTool(mcp.NewTool(string(rune('a'+i))), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			return mcp.NewToolResultText("ok"), nil
+		})
+	}
+	return server.NewStreamableHTTPServer(s)
+}
+
+// run looks at url until stop is called and hands out the findings.
+func run(t *testing.T, url string, change func(*resident.Options)) <-chan statusz.Server {
+	t.Helper()
+	found := make(chan statusz.Server, 64)
+	o := resident.Options{
+		URL: url, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
+		Log: slog.New(slog.DiscardHandler),
+		Report: func(s statusz.Server) {
+			select {
+			case found <- s:
+			default:
+			}
+		},
+	}
+	if change != nil {
+		change(&o)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); resident.Run(ctx, o) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return found
+}
+
+func next(t *testing.T, found <-chan statusz.Server) statusz.Server {
+	t.Helper()
+	select {
+	case s := <-found:
+		return s
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing was found")
+		return statusz.Server{}
+	}
+}
+
+func until(t *testing.T, found <-chan statusz.Server, state statusz.ServerState) statusz.Server {
+	t.Helper()
+	for {
+		if s := next(t, found); s.State == state {
+			return s
+		}
+	}
+}
+
+func listen(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return s.URL + "/mcp"
+}
+
+func status(code int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "secret words of the server", code)
+	})
+}
+
+func TestRunFinds(t *testing.T) {
+	three := int32(3)
+	for name, tc := range map[string]struct {
+		handler http.Handler
+		want    statusz.Server
+	}{
+		"an MCP server with tools": {mcpServer("weather\x1b[31m", 3), statusz.Server{
+			State: statusz.ServerVerified, Name: "weather[31m", Version: "1.2.3", ProtocolVersion: "2025-11-25", Tools: &three,
+		}},
+		"an MCP server without tools": {mcpServer("empty", 0), statusz.Server{
+			State: statusz.ServerVerified, Name: "empty", Version: "1.2.3", ProtocolVersion: "2025-11-25",
+		}},
+		"a server that wants credentials": {status(http.StatusUnauthorized), statusz.Server{
+			State: statusz.ServerUnauthorized, Detail: "the server answers HTTP 401 to callers without credentials",
+		}},
+		"another path": {status(http.StatusNotFound), statusz.Server{
+			State: statusz.ServerNotMCP, Detail: "the endpoint answers HTTP 404 to the MCP handshake",
+		}},
+		"the proxy's word that the server is not there": {status(http.StatusBadGateway), statusz.Server{
+			State: statusz.ServerUnreachable, Detail: "no connection to the server",
+		}},
+		"something that is no MCP server": {status(http.StatusOK), statusz.Server{
+			State: statusz.ServerNotMCP, Detail: "the answer to the MCP handshake or to tools/list is none",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := next(t, run(t, listen(t, tc.handler), nil))
+			if got.At.IsZero() {
+				t.Error("the finding has no time")
+			}
+			if diff := cmp.Diff(tc.want, got, cmpopts.IgnoreFields(statusz.Server{}, "At")); diff != "" {
+				t.Errorf("finding (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAServerThatComesLateIsFound(t *testing.T) {
+	var up atomic.Bool
+	real := mcpServer("late", 1)
+	found := run(t, listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !up.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		real.ServeHTTP(w, r)
+	})), nil)
+	if s := next(t, found); s.State != statusz.ServerUnreachable {
+		t.Errorf("state %q before the server is up", s.State)
+	}
+	up.Store(true)
+	if s := until(t, found, statusz.ServerVerified); s.Name != "late" {
+		t.Errorf("found %q", s.Name)
+	}
+}
+
+// methods counts what a server is asked.
+type methods struct {
+	http.Handler
+	initialized, deleted atomic.Int64
+}
+
+func (m *methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodDelete {
+		m.deleted.Add(1)
+	} else if r.Header.Get("Mcp-Session-Id") == "" {
+		m.initialized.Add(1)
+	}
+	m.Handler.ServeHTTP(w, r)
+}
+
+func TestProbeClosesItsSessionAndHoldKeepsIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hold bool
+		want func(initialized, deleted int64) bool
+	}{
+		"probe": {false, func(i, d int64) bool { return i >= 3 && d >= 2 }},
+		"hold":  {true, func(i, d int64) bool { return i == 1 && d == 0 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &methods{Handler: mcpServer("s", 1)}
+			found := run(t, listen(t, m), func(o *resident.Options) { o.Hold = tc.hold })
+			for range 4 {
+				if s := next(t, found); s.State != statusz.ServerVerified {
+					t.Fatalf("state %q: %s", s.State, s.Detail)
+				}
+			}
+			if i, d := m.initialized.Load(), m.deleted.Load(); !tc.want(i, d) {
+				t.Errorf("%d handshakes, %d sessions closed", i, d)
+			}
+		})
+	}
+}
+
+func TestHoldStartsAgainWhenTheSessionIsGone(t *testing.T) {
+	var restarted atomic.Bool
+	first, second := mcpServer("first", 1), mcpServer("second", 2)
+	var ofSecond sync.Map
+	found := run(t, listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("Mcp-Session-Id")
+		if !restarted.Load() {
+			first.ServeHTTP(w, r)
+			return
+		}
+		if _, known := ofSecond.Load(id); id != "" && !known {
+			w.WriteHeader(http.StatusNotFound) // as the specification asks of a server that lost its sessions
+			return
+		}
+		second.ServeHTTP(w, r)
+		ofSecond.Store(w.Header().Get("Mcp-Session-Id"), true)
+	})), func(o *resident.Options) { o.Hold = true })
+	if s := next(t, found); s.Name != "first" {
+		t.Fatalf("found %q", s.Name)
+	}
+	restarted.Store(true)
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		if s := next(t, found); s.Name == "second" && *s.Tools == 2 {
+			return
+		}
+	}
+	t.Fatal("the restarted server was not found")
+}
+
+func TestAHugeAnswerIsNotHeld(t *testing.T) {
+	found := run(t, listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		chunk := []byte(strings.Repeat("x", 1<<20))
+		for range 64 {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	})), nil)
+	if s := next(t, found); s.State != statusz.ServerNotMCP {
+		t.Errorf("state %q", s.State)
+	}
+}

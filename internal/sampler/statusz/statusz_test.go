@@ -1,0 +1,40 @@
+package statusz_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+)
+
+func TestClean(t *testing.T) {
+	for name, tc := range map[string]struct{ in, want string }{
+		"plain text stays":                       {"weather é 1.0", "weather é 1.0"},
+		"control characters and colours go":      {"a\x1b[31mb\nc\x00", "a[31mbc"},
+		"direction overrides go":                 {"a\u202eb", "ab"},
+		"bytes that are no UTF-8 go":             {"a\xffb", "ab"},
+		"long text is cut":                       {strings.Repeat("x", 300), strings.Repeat("x", 256)},
+		"a character is not cut in two":          {strings.Repeat("x", 255) + "é", strings.Repeat("x", 255)},
+		"very long text that is mostly bad ends": {strings.Repeat("\x01", 1<<20) + "a", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := statusz.Clean(tc.in); got != tc.want {
+				t.Errorf("Clean = %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	f.Add("a\xff\u202e")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := statusz.Clean(s)
+		if len(got) > statusz.MaxText || !utf8.ValidString(got) || strings.ContainsAny(got, "\n\x1b\x00") {
+			t.Errorf("Clean(%q) = %q", s, got)
+		}
+		if again := statusz.Clean(got); again != got {
+			t.Errorf("Clean is not idempotent: %q, then %q", got, again)
+		}
+	})
+}
