@@ -1,0 +1,29 @@
+package proxy
+
+import (
+	"net/http"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// serveDelete carries the caller's goodbye and forgets the session, unless the
+// server says that it was not the caller's to end.
+func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
+	s := h.sessions.get(r.Header.Get(headerSession))
+	if s == nil {
+		s = h.newSession("", "", wire.SamplingCapability{}, wire.SamplingCapability{})
+	}
+	resp, err := h.send(r.Context(), s.address, http.MethodDelete, r.URL.RawQuery, endToEnd(r.Header), nil)
+	if err != nil {
+		h.postFailed(w, r, s, wire.Message{}, err)
+		return
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode < http.StatusBadRequest,
+		resp.StatusCode == http.StatusNotFound,
+		resp.StatusCode == http.StatusMethodNotAllowed: // it knows no DELETE; the caller leaves all the same
+		h.end(s)
+	}
+	h.relay(w, r, resp, &inspector{handler: h, session: s}).finish()
+}

@@ -1,0 +1,94 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// serveGet gives a caller its GET stream: a share in the one that the proxy
+// holds, or one of its own where the server must decide, that is for resuming
+// the stream of a call, for a server without sessions, and for a server that
+// has refused the proxy's.
+func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
+	s, ok := h.sessionOf(w, r, wire.Message{})
+	if !ok {
+		return
+	}
+	defer s.release()
+	header := endToEnd(r.Header)
+	lastID := r.Header.Get(headerLastEventID)
+	if s.id == "" || lastID != "" && !s.listener.log.has(lastID) {
+		h.passStream(w, r, s, header, lastID != "")
+		return
+	}
+	if refused := s.listener.awaitHeader(r.Context()); refused != 0 {
+		h.passStream(w, r, s, header, lastID != "")
+		return
+	}
+	// The share is given without asking the server, so the caller must be the
+	// one that the server knows.
+	if !s.accepted(header) && !h.verify(w, r, s, header) {
+		return
+	}
+	stream := s.listener.log.attach(lastID)
+	if stream == nil {
+		fail(w, http.StatusConflict, nil, codeUnavailable, "the session has ended or has too many GET streams")
+		return
+	}
+	defer stream.detach()
+	out := newCallerWriter(w, h.WriteTimeout)
+	defer out.end()
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-cache, no-transform")
+	w.Header().Set(headerSession, s.id)
+	w.WriteHeader(http.StatusOK)
+	out.dirty = true
+	out.flush()
+	for stream.next(r.Context(), func(raw []byte) error {
+		_, err := out.Write(raw)
+		out.flush()
+		return err
+	}) {
+	}
+}
+
+// passStream carries a GET to the server and its stream back.
+func (h *Handler) passStream(w http.ResponseWriter, r *http.Request, s *session, header http.Header, resumed bool) {
+	resp, err := h.send(r.Context(), s.address, http.MethodGet, r.URL.RawQuery, header, nil)
+	if err != nil {
+		h.postFailed(w, r, s, wire.Message{}, err)
+		return
+	}
+	defer resp.Body.Close()
+	// A server without a GET stream may answer 404 to one of a good session;
+	// what it says to a message counts.
+	if resp.StatusCode != http.StatusNotFound || !s.isProven() {
+		h.learn(s, header, resp.StatusCode)
+	}
+	h.relay(w, r, resp, &inspector{handler: h, session: s, resumed: resumed}).finish()
+}
+
+// verify asks the server whether it accepts a caller that identifies itself in
+// another way than before, by a ping in its name. Where it does not, the caller
+// has got the server's refusal.
+func (h *Handler) verify(w http.ResponseWriter, r *http.Request, s *session, header http.Header) bool {
+	ping := ownHeader(header, s)
+	ping.Set("Content-Type", "application/json")
+	ping.Set("Accept", "application/json, text/event-stream")
+	resp, err := h.send(r.Context(), s.address, http.MethodPost, "", ping,
+		[]byte(`{"jsonrpc":"2.0","id":"mcp-sampling-verify","method":"ping"}`))
+	if err != nil {
+		h.postFailed(w, r, s, wire.Message{}, err)
+		return false
+	}
+	defer resp.Body.Close()
+	h.learn(s, header, resp.StatusCode)
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		h.relay(w, r, resp, &inspector{handler: h, session: s}).finish()
+		return false
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	return true
+}

@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// maxInitializeResult bounds an initialize result that is read for its version.
+// A larger one passes, and its version stays unknown.
+const maxInitializeResult = 1 << 20
+
+// serveInitialize carries an initialize request with the sampling capability
+// put in, and begins the session that the server opens.
+func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
+	if h.sessions.full() {
+		h.noRoom(w, m)
+		return
+	}
+	caller := wire.InitializeSampling(m.Params)
+	declared := h.Sampling.Declare(caller)
+	if declared != caller {
+		patched, err := wire.DeclareSampling(body, declared)
+		if err != nil {
+			// Not what the specification says, so the server is to refuse it.
+			h.Logger.Debug("initialize goes on as it came", "error", err)
+			declared = caller
+		} else {
+			body = patched
+		}
+	}
+	header := endToEnd(r.Header)
+	resp, address, err := h.sendInitialize(r.Context(), r.URL.RawQuery, header, body)
+	if err != nil {
+		h.unreachable(w, r, m.ID, err)
+		return
+	}
+	defer resp.Body.Close()
+
+	id := resp.Header.Get(headerSession)
+	if id == "" || resp.StatusCode >= http.StatusBadRequest {
+		id = ""
+	}
+	s := h.newSession(id, address, caller, declared)
+	begun := false
+	begin := func(result wire.Message) {
+		if result.Error == nil {
+			begun = true
+			s.setVersion(wire.ResultProtocolVersion(result.Result))
+			h.begin(s, header)
+		}
+	}
+	defer func() {
+		if !begun {
+			s.end()
+		}
+	}()
+	in := &inspector{handler: h, session: s, call: s.beginCall(m, header)}
+	defer s.endCall(in.call, true)
+	if isEventStream(resp.Header) {
+		if s.id != "" {
+			in.onResponse = begin
+		}
+		h.relay(w, r, resp, in).finish()
+		return
+	}
+	// The session must be known here before the caller learns of it.
+	head, err := io.ReadAll(io.LimitReader(resp.Body, maxInitializeResult))
+	if err != nil {
+		h.unreachable(w, r, m.ID, fmt.Errorf("reading the initialize result: %w", err))
+		return
+	}
+	result, err := wire.ParseMessage(head)
+	if err != nil {
+		result = wire.Message{} // too long to be read whole
+	}
+	h.learnEra(result)
+	if s.id != "" {
+		begin(result)
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), resp.Body), resp.Body}
+	h.relay(w, r, resp, in).finish()
+}
+
+// sendInitialize sends an initialize request to one of the server's addresses,
+// and to another one where that cannot be reached. The session stays where it
+// began.
+func (h *Handler) sendInitialize(ctx context.Context, query string, header http.Header, body []byte) (*http.Response, string, error) {
+	addresses, err := h.addresses(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	err = errors.New("the server's name has no address")
+	for _, address := range addresses {
+		var resp *http.Response
+		resp, err = h.send(ctx, address, http.MethodPost, query, header, body)
+		if err == nil {
+			return resp, address, nil
+		}
+		if !notReached(err) {
+			break
+		}
+	}
+	return nil, "", err
+}
+
+// begin stores a session that the server has opened and begins to listen.
+func (h *Handler) begin(s *session, header http.Header) {
+	s.accept(header)
+	gone, ok := h.sessions.put(s)
+	for _, other := range gone {
+		other.end()
+	}
+	if !ok {
+		// The room was taken since it was looked for. The session goes on, taken
+		// over again with the caller's next request.
+		s.end()
+		return
+	}
+	s.release() // the exchange under way is over before the caller's next
+	s.listener.start()
+}

@@ -1,0 +1,286 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
+)
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = 15 * time.Second
+	// steadyAfter is how long a stream must have lasted for the next break to
+	// count as the first.
+	steadyAfter = 5 * time.Second
+)
+
+// listener holds the server's GET stream of one session: it answers what is
+// sampling there and keeps the rest for the caller. It opens the stream again
+// as long as the session lives.
+type listener struct {
+	handler *Handler
+	session *session
+	log     *eventLog
+	// kick holds a token when the stream is wanted at once.
+	kick chan struct{}
+
+	mu      sync.Mutex
+	running bool
+	// refused is the status by which the server said that it has no stream; 0
+	// where it did not.
+	refused int
+	// paused is true between two attempts to open the stream.
+	paused bool
+	// header is closed when the server's answer is there. waitUntil is how long
+	// calls wait for that.
+	header    chan struct{}
+	settled   bool
+	waitUntil time.Time
+}
+
+func newListener(h *Handler, s *session) *listener {
+	return &listener{
+		handler: h, session: s,
+		log:    newEventLog(h.MaxBufferBytes),
+		kick:   make(chan struct{}, 1),
+		header: make(chan struct{}),
+	}
+}
+
+// start opens the stream unless that was done or the server has none.
+func (l *listener) start() { l.begin(false) }
+
+// retry opens the stream also where the server refused it for a reason that may
+// have passed.
+func (l *listener) retry() { l.begin(true) }
+
+func (l *listener) begin(again bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running || l.session.ctx.Err() != nil {
+		return
+	}
+	if l.refused != 0 && !(again && mayPass(l.refused)) {
+		return
+	}
+	l.running, l.refused = true, 0
+	l.opening()
+	if !l.handler.spawn(l.run) {
+		l.running = false
+	}
+}
+
+// mayPass tells refusals of a caller or of the moment (some servers have no
+// stream before notifications/initialized) from those of a server.
+func mayPass(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// opening begins a new wait for the server's header. l.mu is held.
+func (l *listener) opening() {
+	if l.settled {
+		l.header, l.settled = make(chan struct{}), false
+	}
+	l.waitUntil = time.Now().Add(l.handler.StreamWait)
+}
+
+// settle ends the wait of calls: the stream is open, or refused with a status.
+func (l *listener) settle(refused int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused = refused
+	if !l.settled {
+		l.settled = true
+		close(l.header)
+	}
+}
+
+// awaitHeader opens the stream where it is not, and waits a short moment for
+// the server's answer. It reports the status by which the server refused the
+// stream; 0 where it did not.
+func (l *listener) awaitHeader(ctx context.Context) (refused int) {
+	l.start()
+	l.mu.Lock()
+	if l.paused {
+		l.paused = false
+		l.opening()
+		select {
+		case l.kick <- struct{}{}:
+		default:
+		}
+	}
+	header, rest := l.header, time.Until(l.waitUntil)
+	l.mu.Unlock()
+	if rest > 0 {
+		timer := time.NewTimer(rest)
+		defer timer.Stop()
+		select {
+		case <-header:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
+}
+
+// run holds the stream until the session ends or the server has none.
+func (l *listener) run() {
+	defer func() {
+		l.mu.Lock()
+		l.running = false
+		l.mu.Unlock()
+	}()
+	ctx := l.session.ctx
+	backoff := firstBackoff
+	lastID := ""
+	for ctx.Err() == nil {
+		opened := time.Now()
+		end, err := l.listen(ctx, lastID)
+		if ctx.Err() != nil {
+			break
+		}
+		if end.refused != 0 {
+			l.handler.Logger.Debug("the server has no stream for this session", "session", l.session.digest, "status", end.refused)
+			l.settle(end.refused)
+			if end.refused == http.StatusNotFound {
+				l.log.close()
+			}
+			return
+		}
+		if err != nil {
+			l.handler.Logger.Debug("the server's stream broke off", "session", l.session.digest, "error", err)
+		}
+		if end.lastID != "" {
+			lastID = end.lastID
+		}
+		if time.Since(opened) > steadyAfter {
+			backoff = firstBackoff
+		}
+		delay := max(backoff, min(end.retry, maxBackoff))
+		l.pause(ctx, delay+rand.N(delay/4+1))
+		backoff = min(2*backoff, maxBackoff)
+	}
+	l.settle(0)
+}
+
+// pause waits before the stream is opened again; a call cuts it short.
+func (l *listener) pause(ctx context.Context, delay time.Duration) {
+	l.settle(0) // calls that wait for a header now know that none comes
+	l.mu.Lock()
+	select {
+	case <-l.kick: // one that came too late for the pause before
+	default:
+	}
+	l.paused = true
+	l.mu.Unlock()
+
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-l.kick:
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.paused {
+		l.paused = false
+		l.opening()
+	}
+}
+
+// streamEnd is how one stream ended.
+type streamEnd struct {
+	// refused is the status of a server that does not want to be asked again.
+	refused int
+	lastID  string
+	retry   time.Duration
+}
+
+// listen opens the stream once and reads it to its end.
+func (l *listener) listen(ctx context.Context, lastID string) (streamEnd, error) {
+	caller, _ := l.session.latestHeader()
+	header := ownHeader(caller, l.session)
+	header.Set("Accept", "text/event-stream")
+	if lastID != "" {
+		header.Set(headerLastEventID, lastID)
+	}
+	resp, err := l.handler.send(ctx, l.session.address, http.MethodGet, "", header, nil)
+	if err != nil {
+		return streamEnd{}, err
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusOK && isEventStream(resp.Header):
+	case resp.StatusCode == http.StatusConflict, resp.StatusCode == http.StatusRequestTimeout,
+		resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented:
+		// 409 is from a server that has not noticed yet that the stream broke.
+		return streamEnd{}, fmt.Errorf("the server answered %d", resp.StatusCode)
+	case resp.StatusCode < http.StatusMultipleChoices: // success, and no stream
+		return streamEnd{refused: http.StatusMethodNotAllowed}, nil
+	default:
+		return streamEnd{refused: resp.StatusCode}, nil
+	}
+	body, err := decoded(resp)
+	if err != nil {
+		return streamEnd{refused: http.StatusMethodNotAllowed}, err
+	}
+	if !l.session.isProven() {
+		l.session.accept(caller)
+	}
+	l.settle(0)
+	return l.read(body, lastID != "")
+}
+
+// read takes what the server sends off its stream until that ends.
+func (l *listener) read(body io.Reader, resumed bool) (end streamEnd, err error) {
+	in := &inspector{handler: l.handler, session: l.session, resumed: resumed}
+	events := sse.NewScanner(body, l.handler.MaxEventBytes)
+	defer func() { end.lastID = events.LastEventID() }()
+	var kept []byte
+	for first := true; ; first = false {
+		e, err := events.Next()
+		if errors.Is(err, io.EOF) {
+			return end, nil
+		}
+		if err != nil {
+			return end, err
+		}
+		if e.HasRetry {
+			end.retry = e.Retry
+		}
+		raw := e.Raw
+		if first { // a mark within the caller's stream would be part of a name
+			raw = bytes.TrimPrefix(raw, []byte("\xEF\xBB\xBF"))
+		}
+		switch {
+		case e.Incomplete:
+			// The next stream begins anew, and the caller's goes on.
+		case in.take(e):
+			if kept = keep(kept[:0], e); len(kept) > 0 {
+				l.add(kept, e)
+			}
+		case len(e.Data) == 0 && !e.HasID && !e.HasRetry:
+			l.log.addComment(raw)
+		default:
+			l.add(raw, e)
+		}
+	}
+}
+
+func (l *listener) add(raw []byte, e *sse.Event) {
+	if !l.log.add(raw, e.ID, e.HasID) {
+		l.handler.Logger.Warn("events of the server's GET stream are lost: the caller does not read them", "session", l.session.digest)
+	}
+}

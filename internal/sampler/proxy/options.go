@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
+)
+
+// Options are what a Handler is made from. Only Upstream and Sampling must be
+// set; zero of any other field means its default.
+type Options struct {
+	// Upstream is the MCP endpoint of the server. Callers use the same path.
+	Upstream *url.URL
+	// ServerName is how callers are told of the server in errors. Default: the
+	// host of Upstream.
+	ServerName string
+	Sampling   Sampling
+	// Logger gets no message content, token or session id. Default: none.
+	Logger *slog.Logger
+
+	// MaxBodyBytes bounds the body of a caller's request; 16 MiB.
+	MaxBodyBytes int64
+	// MaxEventBytes bounds one server-sent event; 16 MiB.
+	MaxEventBytes int
+	// MaxSessions bounds the sessions held. The longest idle one makes room; if
+	// all are in use, initialize is refused with 503. 10000.
+	MaxSessions int
+	// MaxBufferBytes bounds what is kept per session of the server's GET stream
+	// for a caller that has not opened its own or is slow to read it; 256 KiB.
+	MaxBufferBytes int
+	// IdleTimeout is how long a session is kept that nobody uses; 30 min.
+	IdleTimeout time.Duration
+	// StreamWait is how long a call waits for the header of the session's GET
+	// stream; 500 ms.
+	StreamWait time.Duration
+	// DialTimeout bounds connecting to the server; 5 s.
+	DialTimeout time.Duration
+	// AnswerTimeout bounds delivering the answer to a sampling request, not
+	// making it; 30 s.
+	AnswerTimeout time.Duration
+	// WriteTimeout bounds one write to a caller that does not read; 1 min.
+	WriteTimeout time.Duration
+
+	// Transport carries requests to the server. Default: one made for it.
+	Transport http.RoundTripper
+	// LookupNetIP resolves the server's host. Default: the system's resolver.
+	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+func (o *Options) complete() error {
+	switch {
+	case o.Upstream == nil:
+		return errors.New("proxy: Upstream is missing: set the URL of the server's MCP endpoint")
+	case o.Upstream.Scheme != "http" && o.Upstream.Scheme != "https":
+		return fmt.Errorf("proxy: Upstream has scheme %q: use http or https", o.Upstream.Scheme)
+	case o.Upstream.Hostname() == "":
+		return errors.New("proxy: Upstream has no host")
+	case o.Sampling == nil:
+		return errors.New("proxy: Sampling is missing")
+	}
+	upstream := *o.Upstream
+	upstream.User = nil
+	upstream.Fragment = ""
+	if upstream.Path == "" {
+		upstream.Path = "/"
+	}
+	o.Upstream = &upstream
+	if o.ServerName == "" {
+		o.ServerName = upstream.Hostname()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	orDefault(&o.MaxBodyBytes, 16<<20)
+	orDefault(&o.MaxEventBytes, sse.DefaultMaxEventBytes)
+	orDefault(&o.MaxSessions, 10_000)
+	orDefault(&o.MaxBufferBytes, 256<<10)
+	orDefault(&o.IdleTimeout, 30*time.Minute)
+	orDefault(&o.StreamWait, 500*time.Millisecond)
+	orDefault(&o.DialTimeout, 5*time.Second)
+	orDefault(&o.AnswerTimeout, 30*time.Second)
+	orDefault(&o.WriteTimeout, time.Minute)
+	if o.LookupNetIP == nil {
+		o.LookupNetIP = net.DefaultResolver.LookupNetIP
+	}
+	if o.Transport == nil {
+		o.Transport = newTransport(o)
+	}
+	return nil
+}
+
+func orDefault[T int | int64 | time.Duration](value *T, otherwise T) {
+	if *value <= 0 {
+		*value = otherwise
+	}
+}

@@ -1,0 +1,235 @@
+package proxy
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
+)
+
+// copyBuffers are for bodies that are not looked at.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// outcome is how the exchange of a response ended.
+type outcome struct {
+	// over is false where a stream ended without the response to the call: the
+	// caller may resume it.
+	over bool
+	// broken means that the caller must not take what it got for all.
+	broken bool
+}
+
+// finish breaks the caller's response off where the server's did.
+func (o outcome) finish() {
+	if o.broken {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// relay carries the server's response to the caller, and takes off its event
+// stream what the inspector takes.
+func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Response, in *inspector) outcome {
+	out := newCallerWriter(w, h.WriteTimeout)
+	defer out.end()
+	header := w.Header()
+	for name, values := range resp.Header {
+		header[name] = values
+	}
+	removeHopByHop(header)
+	if !isEventStream(resp.Header) {
+		w.WriteHeader(resp.StatusCode)
+		return h.relayBody(r, out, resp)
+	}
+	body, err := decoded(resp)
+	if err != nil {
+		// Better a stream that is not looked at than none.
+		h.Logger.Warn("the server's event stream passes without a look at it", "error", err)
+		w.WriteHeader(resp.StatusCode)
+		return h.relayBody(r, out, resp)
+	}
+	header.Del("Content-Length")
+	header.Del("Content-Encoding")
+	w.WriteHeader(resp.StatusCode)
+	out.dirty = true // the caller gets the header before the first event
+	err = h.relayEvents(out, body, in)
+	switch {
+	case err == nil:
+		out.flush()
+		return outcome{over: in.call == nil || in.answered}
+	case in.answered, r.Context().Err() != nil:
+		return outcome{over: true}
+	}
+	h.Logger.Warn("a stream of the server broke off", "session", in.session.digest, "error", err)
+	if errors.Is(err, sse.ErrTooLarge) && in.call != nil {
+		in.writeError(out, fmt.Sprintf("the MCP server sent a message larger than %d bytes", h.MaxEventBytes))
+		return outcome{over: true}
+	}
+	out.flush()
+	return outcome{broken: true}
+}
+
+// relayBody copies a body as it is.
+func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Response) outcome {
+	buffer := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buffer)
+	// A body of known length can wait for the end; else the server may pause.
+	body := io.Reader(resp.Body)
+	if resp.ContentLength < 0 {
+		body = flushReader{resp.Body, out}
+	}
+	if _, err := io.CopyBuffer(out, onlyReader{body}, *buffer); err != nil {
+		if r.Context().Err() == nil {
+			h.Logger.Warn("a response of the server broke off", "error", err)
+		}
+		return outcome{over: true, broken: true}
+	}
+	return outcome{over: true}
+}
+
+// onlyReader hides WriteTo, which would not use the buffer.
+type onlyReader struct{ io.Reader }
+
+// relayEvents copies an event stream, event by event.
+func (h *Handler) relayEvents(out *callerWriter, body io.Reader, in *inspector) error {
+	events := sse.NewScanner(flushReader{body, out}, h.MaxEventBytes)
+	taken := false
+	var kept []byte
+	for {
+		e, err := events.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		raw := e.Raw
+		switch {
+		case e.Continues && taken:
+			continue
+		case !e.Continues && !e.Incomplete:
+			if taken = in.take(e); taken {
+				kept = keep(kept[:0], e)
+				raw = kept
+			}
+		}
+		if _, err := out.Write(raw); err != nil {
+			return err
+		}
+		if in.passed != nil {
+			in.passed()
+			in.passed = nil
+		}
+	}
+}
+
+// keep returns what is left in the stream of an event that was taken off: its
+// id and retry fields, without the blank line that would dispatch an event. For
+// a reader after the standard the events that follow have the same last event
+// id as without a proxy; an event without data in its place would do that too,
+// but some callers dispatch it and fail to parse it as a message.
+func keep(dst []byte, e *sse.Event) []byte {
+	if e.HasID {
+		dst = sse.AppendID(dst, e.ID)
+	}
+	if e.HasRetry {
+		dst = fmt.Appendf(dst, "retry: %d\n", e.Retry.Milliseconds())
+	}
+	return dst
+}
+
+// decoded returns the bytes of the response's stream. A server was asked not to
+// compress it; some do.
+func decoded(resp *http.Response) (io.Reader, error) {
+	switch encoding := strings.ToLower(resp.Header.Get("Content-Encoding")); encoding {
+	case "", "identity":
+		return resp.Body, nil
+	case "gzip", "x-gzip":
+		return &lazyGzip{source: resp.Body}, nil
+	default:
+		return nil, fmt.Errorf("content encoding %q cannot be read", encoding)
+	}
+}
+
+// lazyGzip reads the gzip header with the first event, not before it.
+type lazyGzip struct {
+	source io.Reader
+	reader *gzip.Reader
+}
+
+func (z *lazyGzip) Read(p []byte) (int, error) {
+	if z.reader == nil {
+		reader, err := gzip.NewReader(z.source)
+		if err != nil {
+			return 0, fmt.Errorf("decompressing: %w", err)
+		}
+		z.reader = reader
+	}
+	return z.reader.Read(p)
+}
+
+func isEventStream(header http.Header) bool {
+	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && mediaType == "text/event-stream"
+}
+
+// callerWriter writes to a caller, who gets a bounded time to read.
+type callerWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	dirty   bool
+}
+
+func newCallerWriter(w http.ResponseWriter, timeout time.Duration) *callerWriter {
+	return &callerWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
+}
+
+func (c *callerWriter) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if !c.dirty {
+		c.allowTime()
+	}
+	c.dirty = true
+	n, err := c.ResponseWriter.Write(p)
+	if err != nil {
+		return n, fmt.Errorf("writing to the caller: %w", err)
+	}
+	return n, nil
+}
+
+// allowTime gives the caller the time for what is written next. Not every
+// ResponseWriter can; then the server's own timeouts hold.
+func (c *callerWriter) allowTime() { _ = c.control.SetWriteDeadline(time.Now().Add(c.timeout)) }
+
+// flush sends what was written. A caller that left is noticed by its context.
+func (c *callerWriter) flush() {
+	if c.dirty {
+		c.allowTime()
+		_ = c.control.Flush()
+		c.dirty = false
+	}
+}
+
+// end gives the connection back for the caller's next request.
+func (c *callerWriter) end() { _ = c.control.SetWriteDeadline(time.Time{}) }
+
+// flushReader sends to the caller what there is before it waits for more, so
+// that no event is late and a burst is one write.
+type flushReader struct {
+	io.Reader
+	out *callerWriter
+}
+
+func (f flushReader) Read(p []byte) (int, error) {
+	f.out.flush()
+	return f.Reader.Read(p)
+}

@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// maxAnswers bounds the sampling requests of one session that are answered at
+// the same time. A server that asks for more is told so.
+const maxAnswers = 64
+
+// session is what is known of one session between a caller and the server. A
+// server that gives no session ids has anonymous ones, one for each exchange.
+type session struct {
+	// id is the server's; empty for an anonymous session.
+	id     string
+	digest string
+	// address is the host:port of the server that the session lives on; empty
+	// where any will do.
+	address string
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	// listener holds the server's GET stream; nil for an anonymous session.
+	listener *listener
+
+	mu       sync.Mutex
+	caller   wire.SamplingCapability
+	declared wire.SamplingCapability
+	version  string
+	// header is that of the caller's newest request that the server accepted.
+	header http.Header
+	// credential is the digest of what identified the caller in that request.
+	credential credential
+	// proven is true once the server has accepted a request of this session.
+	proven bool
+	// users counts the exchanges under way.
+	users    int
+	lastUsed time.Time
+	calls    map[*call]struct{}
+	answers  map[*answer]struct{}
+	// taken are the sampling requests that were taken off, by their id, and
+	// events the same with the event they came in.
+	taken, events recent
+}
+
+// call is one request of the caller that has not been answered.
+type call struct {
+	id     json.RawMessage
+	key    string
+	method string
+	// header is what the caller sent, as it goes on to the server.
+	header http.Header
+}
+
+// answer is one sampling request that is being answered.
+type answer struct {
+	key string
+	// call is whose it is; nil where only the session is known.
+	call   *call
+	cancel context.CancelCauseFunc
+}
+
+func (h *Handler) newSession(id, address string, caller, declared wire.SamplingCapability) *session {
+	s := &session{
+		id: id, address: address, ctx: h.ctx,
+		caller: caller, declared: declared,
+		lastUsed: time.Now(),
+		calls:    map[*call]struct{}{},
+		answers:  map[*answer]struct{}{},
+	}
+	if id != "" {
+		sum := sha256.Sum256([]byte(id))
+		s.digest = hex.EncodeToString(sum[:6])
+		s.ctx, s.cancel = context.WithCancelCause(h.ctx)
+		s.listener = newListener(h, s)
+	}
+	return s
+}
+
+// end stops what runs for the session. It may be called again.
+func (s *session) end() {
+	if s.cancel == nil {
+		return
+	}
+	s.cancel(errSessionEnded)
+	s.listener.log.close()
+}
+
+func (s *session) view() Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Session{ID: s.digest, Caller: s.caller, Declared: s.declared, ProtocolVersion: s.version}
+}
+
+func (s *session) setVersion(version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = version
+}
+
+// accept notes that the server accepted a request with this header. It reports
+// whether the caller identified itself in another way than before.
+func (s *session) accept(header http.Header) (changed bool) {
+	c := credentialOf(header)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed = !s.proven || s.credential != c
+	s.header, s.credential, s.proven = header, c, true
+	if s.version == "" {
+		s.version = header.Get(headerVersion)
+	}
+	return changed
+}
+
+// accepted reports whether the server has accepted these credentials.
+func (s *session) accepted(header http.Header) bool {
+	c := credentialOf(header)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proven && s.credential == c
+}
+
+func (s *session) isProven() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proven
+}
+
+func (s *session) latestHeader() (header http.Header, version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.header, s.version
+}
+
+func (s *session) use() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users++
+}
+
+func (s *session) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users--
+	s.lastUsed = time.Now()
+}
+
+// idleFrom returns since when nobody has used the session.
+func (s *session) idleFrom() (since time.Time, idle bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastUsed, s.users == 0 && len(s.answers) == 0
+}
+
+func (s *session) beginCall(m wire.Message, header http.Header) *call {
+	c := &call{id: m.ID, key: m.Key(), method: m.Method, header: header}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[c] = struct{}{}
+	return c
+}
+
+// endCall forgets a call. Where it is over, and not only its stream, sampling
+// that belongs to it ends too.
+func (s *session) endCall(c *call, over bool) {
+	s.mu.Lock()
+	delete(s.calls, c)
+	s.mu.Unlock()
+	if over {
+		s.cancelAnswers(errCallEnded, func(a *answer) bool { return a.call == c })
+	}
+}
+
+// cancelCall ends the sampling of the call that has this id.
+func (s *session) cancelCall(key string) {
+	s.cancelAnswers(errCallEnded, func(a *answer) bool { return a.call != nil && a.call.key == key })
+}
+
+// onlyCall returns the one call that a sampling request on the GET stream can
+// belong to; nil if there are none or several.
+func (s *session) onlyCall() *call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var only *call
+	for c := range s.calls {
+		switch c.method {
+		case "tools/call", "prompts/get", "resources/read", "completion/complete":
+			if only != nil {
+				return nil
+			}
+			only = c
+		}
+	}
+	return only
+}
+
+// beginAnswer is false where too many run already.
+func (s *session) beginAnswer(a *answer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.answers) >= maxAnswers {
+		return false
+	}
+	s.answers[a] = struct{}{}
+	return true
+}
+
+func (s *session) endAnswer(a *answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.answers, a)
+	s.lastUsed = time.Now()
+}
+
+func (s *session) cancelAnswers(cause error, match func(*answer) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a := range s.answers {
+		if match(a) {
+			a.cancel(cause)
+		}
+	}
+}
+
+// take notes a sampling request. It is false for one that was taken before: an
+// event that a server sends again after a reconnection. Ids of requests alone
+// do not tell, as some servers count from one again; so where events have no
+// ids, only a stream that was resumed is distrusted.
+func (s *session) take(key, eventID string, resumed bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if eventID != "" {
+		event := eventID + "\x00" + key
+		if s.events.has(event) {
+			return false
+		}
+		s.events.add(event)
+	} else if resumed && s.taken.has(key) {
+		return false
+	}
+	s.taken.add(key)
+	return true
+}
+
+// passOn notes that the caller gets a request with this id, which from now on
+// means that one.
+func (s *session) passOn(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken.remove(key)
+}
+
+// cancelledByServer ends the answer to a sampling request. It is false where
+// the request was not taken off.
+func (s *session) cancelledByServer(key string) bool {
+	running := false
+	s.cancelAnswers(errServerCancelled, func(a *answer) bool {
+		running = running || a.key == key
+		return a.key == key
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return running || s.taken.has(key)
+}

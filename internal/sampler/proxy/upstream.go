@@ -1,0 +1,237 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+)
+
+// newTransport returns the transport to the server. It asks no HTTP proxy, as
+// the server is a neighbour, and follows no redirect.
+func newTransport(o *Options) *http.Transport {
+	dialer := &net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     &tls.Config{ServerName: o.Upstream.Hostname(), MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: o.DialTimeout,
+		ForceAttemptHTTP2:   true,
+		// The default of two makes every third request dial anew under load.
+		MaxIdleConns:        512,
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     90 * time.Second,
+		// Bytes pass as they are.
+		DisableCompression: true,
+		ReadBufferSize:     4 << 10,
+		WriteBufferSize:    4 << 10,
+	}
+}
+
+// newPlainProxy carries what is not MCP: OAuth metadata and methods that the
+// transport does not use.
+func (h *Handler) newPlainProxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport:     h.Transport,
+		FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme = h.Upstream.Scheme
+			r.Out.URL.Host = h.Upstream.Host
+			r.Out.Host = h.Upstream.Host
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			h.unreachable(w, r, nil, err)
+		},
+	}
+}
+
+// send makes a request to the server, at the address if that is not empty.
+// header is used as it is.
+func (h *Handler) send(ctx context.Context, address, method, query string, header http.Header, body []byte) (*http.Response, error) {
+	target := *h.Upstream
+	if address != "" {
+		target.Host = address
+	}
+	if target.RawQuery == "" || query == "" {
+		target.RawQuery += query
+	} else {
+		target.RawQuery += "&" + query
+	}
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a request for the server: %w", err)
+	}
+	req.Host = h.Upstream.Host
+	req.Header = header
+	resp, err := h.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking the server: %w", err)
+	}
+	if location, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
+		resp.Body.Close()
+		return nil, &redirectError{path: location.Path}
+	}
+	return resp, nil
+}
+
+// redirectError is a server's answer that its endpoint is elsewhere. Callers
+// cannot follow it, as they do not reach the server by themselves.
+type redirectError struct{ path string }
+
+func (e *redirectError) Error() string { return fmt.Sprintf("the server redirects to %q", e.path) }
+
+// addresses returns the server's addresses in random order; one empty string
+// where there is nothing to choose from.
+func (h *Handler) addresses(ctx context.Context) ([]string, error) {
+	host := h.Upstream.Hostname()
+	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
+		return []string{""}, nil
+	}
+	found, err := h.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("looking up the server: %w", err)
+	}
+	port := h.Upstream.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[h.Upstream.Scheme]
+	}
+	var addresses []string
+	for _, ip := range found {
+		addresses = append(addresses, net.JoinHostPort(ip.Unmap().String(), port))
+	}
+	slices.Sort(addresses)
+	addresses = slices.Compact(addresses)
+	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
+	return addresses, nil
+}
+
+// notReached reports whether err means that no byte came to the server.
+func notReached(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// hopByHop are the headers that mean one connection only (RFC 9110, 7.6.1), and
+// Expect, which is over once the body has been read.
+var hopByHop = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate",
+	"Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect",
+}
+
+// forwarded are headers by which proxies tell who called. The server could not
+// tell a forged one from a true one, so none goes on and none is added.
+var forwarded = []string{
+	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+	"X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Real-Ip",
+}
+
+// endToEnd returns what of a caller's header goes on to the server.
+func endToEnd(in http.Header) http.Header {
+	out := in.Clone()
+	removeHopByHop(out)
+	for _, name := range forwarded {
+		out.Del(name)
+	}
+	out.Del("Content-Length")
+	// Streams are read here, and nobody gains from compression within a cluster.
+	out.Set("Accept-Encoding", "identity")
+	if out.Get("User-Agent") == "" {
+		out.Set("User-Agent", "") // else net/http names itself
+	}
+	return out
+}
+
+func removeHopByHop(header http.Header) {
+	for _, list := range header["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			header.Del(textproto.TrimString(name))
+		}
+	}
+	for _, name := range hopByHop {
+		header.Del(name)
+	}
+}
+
+// ownHeader returns the header for a request that the proxy makes in the
+// caller's name: the caller's own without what described the old message.
+func ownHeader(caller http.Header, s *session) http.Header {
+	out := caller.Clone()
+	if out == nil {
+		out = http.Header{}
+	}
+	for name := range out {
+		if strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Mcp-Param-") {
+			out.Del(name)
+		}
+	}
+	for _, name := range []string{"Mcp-Method", "Mcp-Name", headerLastEventID, "If-None-Match", "If-Modified-Since", "Range"} {
+		out.Del(name)
+	}
+	if s.id != "" {
+		out.Set(headerSession, s.id)
+	}
+	if _, version := s.latestHeader(); out.Get(headerVersion) == "" && version != "" {
+		out.Set(headerVersion, version)
+	}
+	return out
+}
+
+// credential is a digest of the headers that can say who a caller is.
+type credential [sha256.Size]byte
+
+// credentialOf leaves out the headers that are known to vary between the
+// requests of one caller. Unknown ones count, as anything can be an API key.
+func credentialOf(header http.Header) credential {
+	names := make([]string, 0, len(header))
+	for name := range header {
+		if !variesByRequest(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	sum := sha256.New()
+	for _, name := range names {
+		for _, value := range header[name] {
+			fmt.Fprintf(sum, "%d:%s%d:%s", len(name), name, len(value), value)
+		}
+	}
+	return credential(sum.Sum(nil))
+}
+
+func variesByRequest(name string) bool {
+	switch name {
+	case "Traceparent", "Tracestate", "Baggage", "User-Agent", "X-Request-Id", "Cache-Control",
+		"Pragma", "Date", "Priority", "Referer", headerLastEventID:
+		return true
+	}
+	for _, prefix := range []string{"Accept", "Content-", "Mcp-", "Sec-Fetch-", "X-B3-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// shorten bounds the memory of a key that others choose.
+func shorten(key string) string {
+	if len(key) <= 2*sha256.Size {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return string(sum[:])
+}

@@ -1,0 +1,59 @@
+package wire
+
+import "encoding/json"
+
+// VersionModern is the first version of the stateless era: no initialize and no
+// session, and servers do not send requests.
+const VersionModern = "2026-07-28"
+
+// LegacyVersions are those of the session era, newest first.
+func LegacyVersions() []string {
+	return []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"}
+}
+
+// CodeUnsupportedVersion is the error by which the stateless era names the
+// versions that it could be instead.
+const CodeUnsupportedVersion = -32022
+
+// methodDiscover is how a stateless client begins.
+const methodDiscover = "server/discover"
+
+// IsModern reports whether m is a request of the stateless era. header is the
+// protocol version that the transport named, and may be empty.
+func (m Message) IsModern(header string) bool {
+	if isModernVersion(header) || m.Method == methodDiscover {
+		return true
+	}
+	meta, err := lookup(m.Params, "_meta")
+	if err != nil {
+		return false
+	}
+	raw, err := lookup(meta, "io.modelcontextprotocol/protocolVersion")
+	if err != nil || raw == nil {
+		return false
+	}
+	var version string
+	return json.Unmarshal(raw, &version) == nil && isModernVersion(version)
+}
+
+// isModernVersion compares as text: versions are dates.
+func isModernVersion(version string) bool {
+	return len(version) == len(VersionModern) && version >= VersionModern
+}
+
+// UnsupportedVersion is the error for a request of the stateless era where only
+// the session era is served.
+func UnsupportedVersion(requested string) *Error {
+	data, err := json.Marshal(struct {
+		Supported []string `json:"supported"`
+		Requested string   `json:"requested,omitempty"`
+	}{LegacyVersions(), requested})
+	if err != nil {
+		data = nil
+	}
+	return &Error{
+		Code:    CodeUnsupportedVersion,
+		Message: "sampling is served to protocol versions up to " + LegacyVersions()[0] + " only: use initialize",
+		Data:    data,
+	}
+}
