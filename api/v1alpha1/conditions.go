@@ -37,6 +37,9 @@ const (
 	// ReasonNameConflict means that an object with a name that is needed is
 	// there and belongs to somebody else.
 	ReasonNameConflict = "NameConflict"
+	// ReasonObjectRefused means that the API server refuses an object that is
+	// made from the spec.
+	ReasonObjectRefused = "ObjectRefused"
 	// ReasonConflicted means that other policies govern every target.
 	ReasonConflicted = "Conflicted"
 	// ReasonTargetNotFound means that none of the targets is there.

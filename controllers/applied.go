@@ -1,0 +1,115 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/apply"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+)
+
+// outcome is what became of applying: what the user has to put right, and what
+// has to be tried again.
+type outcome struct {
+	refusals []resolve.Refusal
+	err      error
+}
+
+func (r *ServerReconciler) apply(ctx context.Context, server *mcpv1alpha1.MCPServer, objects build.Objects) outcome {
+	out := judge(r.applier.Apply(ctx, server, objects.Apply...))
+	unwanted := make([]client.Object, 0, len(objects.Unwanted))
+	for _, o := range objects.Unwanted {
+		unwanted = append(unwanted, o)
+	}
+	if err := r.applier.DeleteOwned(ctx, server, unwanted...); err != nil {
+		out.err = errors.Join(out.err, err)
+	}
+	return out
+}
+
+// judge tells the errors that only the user can put right from those that go
+// away by trying again.
+func judge(err error) outcome {
+	var out outcome
+	var again []error
+	for _, e := range leaves(err) {
+		refusal, retry := refusalOf(e)
+		if refusal != nil {
+			out.refusals = append(out.refusals, *refusal)
+		}
+		if retry {
+			again = append(again, e)
+		}
+	}
+	out.err = errors.Join(again...)
+	return out
+}
+
+// refusalOf turns an error into what the user is told about it, if anything, and
+// says whether trying again may help.
+func refusalOf(err error) (refusal *resolve.Refusal, retry bool) {
+	var conflict *apply.ConflictError
+	if errors.As(err, &conflict) {
+		return &resolve.Refusal{
+			Condition: mcpv1alpha1.ConditionAccepted,
+			Reason:    mcpv1alpha1.ReasonNameConflict,
+			Message:   conflict.Error(),
+		}, false
+	}
+	// The namespace goes, and the server with it.
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return nil, false
+	}
+	invalid, forbidden := apierrors.IsInvalid(err), apierrors.IsForbidden(err)
+	if !invalid && !forbidden {
+		return nil, true
+	}
+	return &resolve.Refusal{
+		Condition: mcpv1alpha1.ConditionAccepted,
+		Reason:    mcpv1alpha1.ReasonObjectRefused,
+		Message:   "the API server refuses an object made from the spec: " + explain(err),
+	}, forbidden
+}
+
+// explain names the fields that the API server does not like.
+func explain(err error) string {
+	const most = 3
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return statusz.Clean(err.Error())
+	}
+	details := status.Status().Details
+	if details == nil || len(details.Causes) == 0 {
+		return statusz.Clean(status.Status().Message)
+	}
+	parts := make([]string, 0, most)
+	for _, cause := range details.Causes[:min(len(details.Causes), most)] {
+		parts = append(parts, fmt.Sprintf("%s: %s", cause.Field, statusz.Clean(cause.Message)))
+	}
+	return fmt.Sprintf("%s %q, %s", details.Kind, details.Name, strings.Join(parts, "; "))
+}
+
+// leaves takes joined errors apart.
+func leaves(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the join itself is taken apart, not what wraps it
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, leaves(e)...)
+	}
+	return out
+}

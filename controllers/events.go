@@ -1,0 +1,136 @@
+package controllers
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+)
+
+// notice tells of one transition.
+type notice struct {
+	kind, reason, action, note string
+}
+
+// serverEvents returns the transitions between two statuses of an MCPServer.
+func serverEvents(earlier, now mcpv1alpha1.MCPServerStatus) []notice {
+	var out []notice
+	if e := policyEvent(earlier.SamplingPolicy, now.SamplingPolicy); e != nil {
+		out = append(out, *e)
+	}
+	if e := programmedEvent(earlier.SamplingPolicy, now.SamplingPolicy); e != nil {
+		out = append(out, *e)
+	}
+	if e := conditionEvent(earlier.Conditions, now.Conditions, mcpv1alpha1.ConditionReady); e != nil {
+		out = append(out, *e)
+	}
+	return out
+}
+
+// policyEvents returns the transitions between two statuses of a SamplingPolicy.
+func policyEvents(earlier, now mcpv1alpha1.SamplingPolicyStatus) []notice {
+	if e := conditionEvent(earlier.Conditions, now.Conditions, mcpv1alpha1.ConditionAccepted); e != nil {
+		return []notice{*e}
+	}
+	return nil
+}
+
+// policyEvent tells that another policy governs a server.
+func policyEvent(earlier, now *mcpv1alpha1.AttachedPolicy) *notice {
+	switch {
+	case now != nil && (earlier == nil || earlier.Name != now.Name):
+		return &notice{corev1.EventTypeNormal, "PolicyAttached", "Attach", fmt.Sprintf("SamplingPolicy %q governs this server", now.Name)}
+	case now == nil && earlier != nil:
+		return &notice{corev1.EventTypeNormal, "PolicyDetached", "Detach", fmt.Sprintf("SamplingPolicy %q no longer governs this server", earlier.Name)}
+	}
+	return nil
+}
+
+// programmedEvent tells that every sampler has loaded a policy.
+func programmedEvent(earlier, now *mcpv1alpha1.AttachedPolicy) *notice {
+	if now == nil || now.ProgrammedGeneration == 0 {
+		return nil
+	}
+	if earlier != nil && earlier.Name == now.Name && earlier.ProgrammedGeneration == now.ProgrammedGeneration {
+		return nil
+	}
+	return &notice{
+		corev1.EventTypeNormal, mcpv1alpha1.ReasonProgrammed, "Program",
+		fmt.Sprintf("every sampler has loaded generation %d of SamplingPolicy %q", now.ProgrammedGeneration, now.Name),
+	}
+}
+
+// conditionEvent tells that a condition became true, or why it is not. What only
+// needs a moment is not worth an event.
+func conditionEvent(earlier, now []metav1.Condition, conditionType string) *notice {
+	before, after := meta.FindStatusCondition(earlier, conditionType), meta.FindStatusCondition(now, conditionType)
+	if after == nil || (before != nil && before.Status == after.Status && before.Reason == after.Reason) {
+		return nil
+	}
+	if after.Status == metav1.ConditionTrue {
+		return &notice{corev1.EventTypeNormal, after.Reason, "Observe", after.Message}
+	}
+	switch after.Reason {
+	case mcpv1alpha1.ReasonPending, mcpv1alpha1.ReasonNotVerified, mcpv1alpha1.ReasonNoSamplers,
+		mcpv1alpha1.ReasonServerNotReady, mcpv1alpha1.ReasonSamplerNotReady, mcpv1alpha1.ReasonReportUnreadable:
+		return nil
+	case mcpv1alpha1.ReasonScaledToZero:
+		return &notice{corev1.EventTypeNormal, after.Reason, "Observe", after.Message}
+	}
+	return &notice{corev1.EventTypeWarning, after.Reason, "Observe", after.Message}
+}
+
+// eventSink records events and drops those that were told a moment ago, as of a
+// condition that goes back and forth.
+type eventSink struct {
+	recorder events.EventRecorder
+	now      func() time.Time
+
+	mu   sync.Mutex
+	told map[eventKey]time.Time
+}
+
+type eventKey struct {
+	object types.UID
+	notice notice
+}
+
+// quiet is how long the same event is not told again.
+const quiet = 2 * time.Minute
+
+func newEventSink(recorder events.EventRecorder, now func() time.Time) *eventSink {
+	return &eventSink{recorder: recorder, now: now, told: map[eventKey]time.Time{}}
+}
+
+func (s *eventSink) record(obj client.Object, list []notice) {
+	for _, e := range list {
+		if s.fresh(eventKey{obj.GetUID(), e}) {
+			s.recorder.Eventf(obj, runtime.Object(nil), e.kind, e.reason, e.action, "%s", e.note)
+		}
+	}
+}
+
+func (s *eventSink) fresh(key eventKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for k, at := range s.told {
+		if now.Sub(at) > quiet {
+			delete(s.told, k)
+		}
+	}
+	if _, ok := s.told[key]; ok {
+		return false
+	}
+	s.told[key] = now
+	return true
+}

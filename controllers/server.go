@@ -1,0 +1,225 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/apply"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/observe"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/status"
+)
+
+// +kubebuilder:rbac:groups=mcp-sampling.dev,resources=mcpservers,verbs=get;list;watch
+// +kubebuilder:rbac:groups=mcp-sampling.dev,resources=mcpservers/status,verbs=patch
+// +kubebuilder:rbac:groups=mcp-sampling.dev,resources=mcpservers/finalizers,verbs=update
+// +kubebuilder:rbac:groups=mcp-sampling.dev,resources=samplingpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=services;configmaps,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Observer asks sampler pods for their reports.
+type Observer interface {
+	Observe(ctx context.Context, targets []observe.Target) []observe.Finding
+}
+
+// ServerReconciler makes an MCPServer be as it says.
+type ServerReconciler struct {
+	client   client.Client
+	applier  *apply.Applier
+	observer Observer
+	opts     Options
+
+	pace    *pacer
+	written *writes
+	events  *eventSink
+}
+
+// snapshot is what one pass starts from.
+type snapshot struct {
+	server   *mcpv1alpha1.MCPServer
+	policies []mcpv1alpha1.SamplingPolicy
+	service  *corev1.Service
+}
+
+// children is what there is of a server in the cluster.
+type children struct {
+	serverDeployment, samplerDeployment *appsv1.Deployment
+	serverPods, samplerPods             []corev1.Pod
+}
+
+// Reconcile does one pass over one MCPServer.
+func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	snap, err := r.gather(ctx, req.NamespacedName)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if snap == nil {
+		r.forget(req.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	if !r.written.seen(snap.server) {
+		return ctrl.Result{RequeueAfter: staleRetry}, nil
+	}
+
+	plan := resolve.Server(resolve.Input{
+		Server: snap.server, Policies: snap.policies, Service: snap.service, ClusterDomain: r.opts.ClusterDomain,
+	})
+	objects, err := build.For(snap.server, plan, r.opts.Build)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	applied := r.apply(ctx, snap.server, objects)
+
+	kids, err := r.children(ctx, snap.server)
+	if err != nil {
+		return ctrl.Result{}, errors.Join(applied.err, err)
+	}
+	hash := plan.Config.Hash()
+	touched, touchErr := r.announce(ctx, kids.samplerPods, hash)
+	findings := r.observer.Observe(ctx, targetsOf(kids.samplerPods))
+	again, againErr := r.remind(ctx, kids.samplerPods, findings, hash, touched)
+
+	next := status.Server(status.ServerInput{
+		Server: snap.server, Plan: plan,
+		Refusals:         append(objects.Refusals, applied.refusals...),
+		ServerDeployment: kids.serverDeployment, SamplerDeployment: kids.samplerDeployment,
+		ServerPods: kids.serverPods, SamplerPods: kids.samplerPods,
+		Findings: findings, Now: r.opts.now(),
+	})
+	statusErr := r.writeStatus(ctx, snap.server, next)
+	if apierrors.IsConflict(statusErr) {
+		return ctrl.Result{RequeueAfter: staleRetry}, nil
+	}
+	if err := errors.Join(applied.err, touchErr, againErr, statusErr); err != nil {
+		return ctrl.Result{}, err
+	}
+	wait := r.pace.next(req.NamespacedName, unsettled(next))
+	if again > 0 {
+		wait = min(wait, again)
+	}
+	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// gather reads what the pass depends on. It returns nil for a server that is
+// gone or going: its objects go with it, and must not be made again.
+func (r *ServerReconciler) gather(ctx context.Context, key types.NamespacedName) (*snapshot, error) {
+	server := &mcpv1alpha1.MCPServer{}
+	if err := r.client.Get(ctx, key, server); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("get MCPServer: %w", err)
+	}
+	if !server.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	policies := &mcpv1alpha1.SamplingPolicyList{}
+	if err := r.client.List(ctx, policies, client.InNamespace(key.Namespace)); err != nil {
+		return nil, fmt.Errorf("list SamplingPolicies: %w", err)
+	}
+	snap := &snapshot{server: server, policies: policies.Items}
+	if source := server.Spec.Service; source != nil {
+		service := &corev1.Service{}
+		err := r.client.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: source.Name}, service)
+		switch {
+		case err == nil:
+			snap.service = service
+		case !apierrors.IsNotFound(err):
+			return nil, fmt.Errorf("get Service %s: %w", source.Name, err)
+		}
+	}
+	return snap, nil
+}
+
+// children reads what the earlier passes have made and what became of it.
+func (r *ServerReconciler) children(ctx context.Context, server *mcpv1alpha1.MCPServer) (children, error) {
+	var out children
+	var err error
+	if out.serverDeployment, err = r.deployment(ctx, server, resolve.ServerObject(server.Name)); err != nil {
+		return out, err
+	}
+	if out.samplerDeployment, err = r.deployment(ctx, server, build.SamplerObject(server.Name)); err != nil {
+		return out, err
+	}
+	if out.serverPods, err = r.pods(ctx, server, build.ServerSelector(server)); err != nil {
+		return out, err
+	}
+	out.samplerPods, err = r.pods(ctx, server, build.SamplerSelector(server))
+	return out, err
+}
+
+func (r *ServerReconciler) deployment(ctx context.Context, server *mcpv1alpha1.MCPServer, name string) (*appsv1.Deployment, error) {
+	d := &appsv1.Deployment{}
+	err := r.client.Get(ctx, types.NamespacedName{Namespace: server.Namespace, Name: name}, d)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("get Deployment %s: %w", name, err)
+	case !metav1.IsControlledBy(d, server):
+		return nil, nil
+	}
+	return d, nil
+}
+
+func (r *ServerReconciler) pods(ctx context.Context, server *mcpv1alpha1.MCPServer, selector map[string]string) ([]corev1.Pod, error) {
+	list := &corev1.PodList{}
+	if err := r.client.List(ctx, list, client.InNamespace(server.Namespace), client.MatchingLabels(selector)); err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	return list.Items, nil
+}
+
+// writeStatus writes the status if it has changed, and then says so in events.
+func (r *ServerReconciler) writeStatus(ctx context.Context, server *mcpv1alpha1.MCPServer, next mcpv1alpha1.MCPServerStatus) error {
+	earlier := server.Status
+	updated := server.DeepCopy()
+	updated.Status = next
+	changed, err := patchStatus(ctx, r.client, server, updated, sameServerStatus(earlier, next))
+	if err != nil || !changed {
+		return err
+	}
+	r.written.remember(updated)
+	r.events.record(updated, serverEvents(earlier, next))
+	return nil
+}
+
+func (r *ServerReconciler) forget(key types.NamespacedName) {
+	r.applier.Forget(key)
+	r.pace.forget(key)
+	r.written.forget(key)
+}
+
+// unsettled says what is still to be waited for, "" if nothing is.
+func unsettled(s mcpv1alpha1.MCPServerStatus) string {
+	what := ""
+	for _, c := range s.Conditions {
+		if c.Type == mcpv1alpha1.ConditionReady && c.Status == metav1.ConditionTrue {
+			return ""
+		}
+		if c.Status != metav1.ConditionTrue {
+			what += c.Type + "=" + c.Reason + ","
+		}
+	}
+	if s.SamplingPolicy != nil {
+		what += s.SamplingPolicy.Hash
+	}
+	return what
+}
+
+// staleRetry is how soon to look again when the cache is behind.
+const staleRetry = 50 * time.Millisecond

@@ -1,0 +1,191 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+)
+
+// part is the server or the sampler, as a set of pods.
+type part struct {
+	name, namespace, server string // name is the component: server or sampler
+	object                  string // the Deployment
+	deployment              *appsv1.Deployment
+	pods                    []corev1.Pod
+	// notReady is said while there is no better explanation.
+	notReady verdict
+	// crashing is the reason for a container that ends again and again.
+	crashing string
+	// memory is the field to raise if a container needs more.
+	memory string
+	// image is the place where the image is chosen.
+	image string
+}
+
+func serverPart(in ServerInput) part {
+	name := resolve.ServerObject(in.Server.Name)
+	return part{
+		name: build.ComponentServer, namespace: in.Server.Namespace, server: in.Server.Name, object: name,
+		deployment: in.ServerDeployment, pods: in.ServerPods,
+		notReady: no(mcpv1alpha1.ReasonServerNotReady,
+			fmt.Sprintf("no pod of the server is ready: it is still starting, or does not listen on port %d (spec.transport.port); see `kubectl logs -n %s deploy/%s`",
+				resolve.ServerPort(in.Server), in.Server.Namespace, name)),
+		crashing: mcpv1alpha1.ReasonServerCrashing,
+		memory:   "spec.container.resources.limits",
+		image:    "spec.container.image, or spec.podTemplate.spec.imagePullSecrets",
+	}
+}
+
+func samplerPart(in ServerInput) part {
+	name := build.SamplerObject(in.Server.Name)
+	return part{
+		name: build.ComponentSampler, namespace: in.Server.Namespace, server: in.Server.Name, object: name,
+		deployment: in.SamplerDeployment, pods: in.SamplerPods,
+		notReady: no(mcpv1alpha1.ReasonSamplerNotReady,
+			fmt.Sprintf("no pod of the sampler is ready: it is still starting; see `kubectl logs -n %s deploy/%s`", in.Server.Namespace, name)),
+		crashing: mcpv1alpha1.ReasonSamplerCrashing,
+		memory:   "spec.sampler.resources.limits",
+		image:    "the operator's --sampler-image, or spec.sampler.podTemplate.spec.imagePullSecrets",
+	}
+}
+
+func available(in ServerInput) verdict {
+	parts := []part{samplerPart(in)}
+	if in.Server.Spec.Container != nil {
+		if scaledToZero(in) {
+			return no(mcpv1alpha1.ReasonScaledToZero, "the server is scaled to zero: set spec.replicas to 1 or more to serve callers again")
+		}
+		parts = []part{serverPart(in), samplerPart(in)}
+	}
+	if r := in.firstRefusal(mcpv1alpha1.ConditionAvailable); r != nil {
+		return refusedBy(r)
+	}
+	also := ""
+	for _, p := range parts {
+		problem := p.problem()
+		if !slices.ContainsFunc(p.pods, func(pod corev1.Pod) bool { return PodReady(&pod) }) {
+			if problem == nil {
+				return p.notReady
+			}
+			return *problem
+		}
+		if problem != nil && also == "" {
+			also = "; but not every pod is well: " + problem.message
+		}
+	}
+	return yes(mcpv1alpha1.ReasonAvailable, "the pods that serve callers are ready"+also)
+}
+
+func scaledToZero(in ServerInput) bool {
+	if d := in.ServerDeployment; d != nil && d.Spec.Replicas != nil {
+		return *d.Spec.Replicas == 0
+	}
+	return in.Server.Spec.Replicas != nil && *in.Server.Spec.Replicas == 0
+}
+
+// problem returns what keeps a pod from running, nil if nothing is known. The
+// oldest pods are looked at first, so that the answer does not jump.
+func (p part) problem() *verdict {
+	pods := slices.Clone(p.pods)
+	slices.SortStableFunc(pods, func(a, b corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	for i := range pods {
+		pod := &pods[i]
+		if !pod.DeletionTimestamp.IsZero() || PodReady(pod) {
+			continue
+		}
+		for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			if v := p.containerProblem(c); v != nil {
+				return v
+			}
+		}
+		for _, c := range pod.Status.Conditions {
+			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+				v := no(mcpv1alpha1.ReasonUnschedulable,
+					fmt.Sprintf("no node takes a pod of the %s: see `kubectl describe pod -n %s -l %s`", p.name, p.namespace, p.selector()))
+				return &v
+			}
+		}
+	}
+	if p.deployment == nil {
+		return nil
+	}
+	for _, c := range p.deployment.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			v := no(mcpv1alpha1.ReasonPodsRefused,
+				fmt.Sprintf("the cluster refuses to create a pod of the %s (a quota, Pod Security or a webhook is in the way): see `kubectl describe replicaset -n %s -l %s`",
+					p.name, p.namespace, p.selector()))
+			return &v
+		}
+	}
+	return nil
+}
+
+func (p part) selector() string {
+	return fmt.Sprintf("%s=%s,%s=%s", build.LabelInstance, p.server, build.LabelComponent, p.name)
+}
+
+func (p part) containerProblem(c corev1.ContainerStatus) *verdict {
+	var v verdict
+	switch waiting := c.State.Waiting; {
+	case waiting != nil && slices.Contains([]string{"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"}, waiting.Reason):
+		why := "cannot be pulled"
+		switch waiting.Reason {
+		case "ErrImageNeverPull":
+			why = "is not on the node and must not be pulled (imagePullPolicy Never)"
+		case "InvalidImageName":
+			why = "has no valid name"
+		}
+		v = no(mcpv1alpha1.ReasonImagePullFailed, fmt.Sprintf("the image %s of the %s %s: check %s", quote(c.Image), p.name, why, p.image))
+	case waiting != nil && slices.Contains([]string{"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError", "RunContainerError"}, waiting.Reason):
+		v = no(mcpv1alpha1.ReasonContainerRefused,
+			fmt.Sprintf("the container %s of the %s cannot be created%s", quote(c.Name), p.name, detail(waiting.Message)))
+	case crashes(c):
+		v = no(p.crashing, p.crash(c))
+	default:
+		return nil
+	}
+	return &v
+}
+
+// crashes says whether a container ends again and again, also in the moments
+// between two ends, so that the condition stands still.
+func crashes(c corev1.ContainerStatus) bool {
+	switch {
+	case c.State.Waiting != nil && c.State.Waiting.Reason == "CrashLoopBackOff":
+		return true
+	case c.State.Terminated != nil:
+		// An init container that has done its work is ready.
+		return !c.Ready
+	default:
+		return !c.Ready && c.RestartCount > 0 && c.LastTerminationState.Terminated != nil
+	}
+}
+
+func (p part) crash(c corev1.ContainerStatus) string {
+	end := c.State.Terminated
+	if end == nil {
+		end = c.LastTerminationState.Terminated
+	}
+	if end != nil && end.Reason == "OOMKilled" {
+		return fmt.Sprintf("the %s needs more memory than it may use and is killed again and again: raise %s", p.name, p.memory)
+	}
+	how := ""
+	if end != nil {
+		how = fmt.Sprintf(" (exit code %d)", end.ExitCode)
+		if end.Reason != "" && end.Reason != "Error" {
+			how = fmt.Sprintf(" (%s, exit code %d)", statusz.Clean(end.Reason), end.ExitCode)
+		}
+	}
+	return fmt.Sprintf("the container %s of the %s ends again and again%s: see why with `kubectl logs -n %s deploy/%s -c %s`",
+		quote(c.Name), p.name, how, p.namespace, p.object, c.Name)
+}

@@ -1,0 +1,131 @@
+package status
+
+import (
+	"fmt"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+)
+
+func resolvedRefs(in ServerInput, r reports) verdict {
+	if refusal := in.firstRefusal(mcpv1alpha1.ConditionResolvedRefs); refusal != nil {
+		return refusedBy(refusal)
+	}
+	if policy := in.Plan.Config.Policy; policy != nil && len(in.Plan.Secrets) > 0 {
+		for i := range policy.Providers {
+			if p := &policy.Providers[i]; r.credentialMissing(p.Name) {
+				return no(mcpv1alpha1.ReasonSecretNotFound, secretNotFound(policy, p))
+			}
+		}
+		if !r.programmed() {
+			return unknown(mcpv1alpha1.ReasonPending, "no sampler has looked yet whether the Secrets of SamplingPolicy "+quote(policy.Name)+" are there")
+		}
+	}
+	return yes(mcpv1alpha1.ReasonResolvedRefs, "everything that is referred to is there")
+}
+
+func secretNotFound(policy *config.Policy, p *config.Provider) string {
+	return fmt.Sprintf("%s is not there or empty: create it, or correct credential.secretKeyRef of provider %s in SamplingPolicy %s; samplers pick it up by themselves",
+		p.Credential.Ref, quote(p.Name), quote(policy.Name))
+}
+
+func verified(in ServerInput, r reports) verdict {
+	found := r.server()
+	url := in.Plan.Config.Upstream.URL
+	switch found.State {
+	case statusz.ServerVerified:
+		return yes(mcpv1alpha1.ReasonVerified, "the server speaks MCP")
+	case statusz.ServerUnauthorized:
+		return unknown(mcpv1alpha1.ReasonAuthorizationRequired,
+			"the server wants credentials from its callers, so the sampler cannot look by itself; callers that send theirs are served")
+	case statusz.ServerUnreachable:
+		return no(mcpv1alpha1.ReasonServerUnreachable,
+			fmt.Sprintf("the server does not answer at %s%s: check that it listens there on all addresses (0.0.0.0), and its logs", url, detail(found.Detail)))
+	case statusz.ServerNotMCP:
+		return no(mcpv1alpha1.ReasonNotMCP,
+			fmt.Sprintf("what answers at %s is no MCP server%s: check spec.transport.path and the port, and that the server speaks Streamable HTTP", url, detail(found.Detail)))
+	}
+	if in.Plan.Config.ResidentSession.Mode == config.ResidentOff {
+		return unknown(mcpv1alpha1.ReasonResidentSessionOff, "samplers do not look whether the server speaks MCP, because spec.sampler.residentSession is Off")
+	}
+	return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler has looked yet whether the server speaks MCP")
+}
+
+func samplingReady(in ServerInput, r reports) verdict {
+	if refusal := in.firstRefusal(mcpv1alpha1.ConditionSamplingReady); refusal != nil {
+		return refusedBy(refusal)
+	}
+	if text := r.refusal(); text != "" {
+		return no(mcpv1alpha1.ReasonConfigRefused,
+			fmt.Sprintf("a sampler refuses its configuration (%s) and keeps the one before: operator and sampler may be of different releases, see `kubectl logs -n %s deploy/%s-sampler`",
+				statusz.Clean(text), in.Server.Namespace, in.Server.Name))
+	}
+	policy := in.Plan.Config.Policy
+	if r.readyPods == 0 {
+		if policy == nil {
+			return noPolicy(in)
+		}
+		return no(mcpv1alpha1.ReasonNoSamplers, "no sampler is ready to answer sampling requests: see the condition Available")
+	}
+	if r.unreadable {
+		return unknown(mcpv1alpha1.ReasonReportUnreadable,
+			"the operator cannot read the report of a sampler: allow connections from the operator to port 9090 of the sampler's pods")
+	}
+	if !r.programmed() {
+		return no(mcpv1alpha1.ReasonPending, "samplers have not loaded the newest configuration yet; they do so by themselves within seconds")
+	}
+	if policy == nil {
+		return noPolicy(in)
+	}
+	for i := range policy.Providers {
+		if v := provider(policy, &policy.Providers[i], r); v != nil {
+			return *v
+		}
+	}
+	return yes(mcpv1alpha1.ReasonSamplingReady, fmt.Sprintf("sampling requests are answered under SamplingPolicy %s", quote(policy.Name)))
+}
+
+func noPolicy(in ServerInput) verdict {
+	return no(mcpv1alpha1.ReasonNoPolicy,
+		fmt.Sprintf("no SamplingPolicy targets this server, so no sampling is declared to it: create one with %q in spec.targetRefs", in.Server.Name))
+}
+
+// provider returns what is wrong with a provider, nil if nothing is known to be.
+func provider(policy *config.Policy, p *config.Provider, r reports) *verdict {
+	if r.credentialMissing(p.Name) && p.Credential != nil {
+		v := no(mcpv1alpha1.ReasonSecretNotFound, secretNotFound(policy, p))
+		return &v
+	}
+	where := p.BaseURL
+	if where == "" {
+		where = "the vendor's own address"
+	}
+	var v verdict
+	switch seen := r.provider(p.Name); seen.State {
+	case statusz.ProviderRefused:
+		todo := "it wants a key: set credential.secretKeyRef of this provider in SamplingPolicy " + quote(policy.Name)
+		if p.Credential != nil {
+			todo = fmt.Sprintf("put a valid key into %s; samplers pick it up by themselves", p.Credential.Ref)
+		}
+		v = no(mcpv1alpha1.ReasonCredentialRefused, fmt.Sprintf("provider %s refuses the credential%s: %s", quote(p.Name), detail(seen.Detail), todo))
+	case statusz.ProviderUnreachable:
+		v = no(mcpv1alpha1.ReasonProviderUnreachable, fmt.Sprintf("provider %s does not answer at %s%s: check its baseURL in SamplingPolicy %s, and that the sampler's pods may connect to it",
+			quote(p.Name), where, detail(seen.Detail), quote(policy.Name)))
+	case statusz.ProviderFailing:
+		v = no(mcpv1alpha1.ReasonProviderFailing, fmt.Sprintf("provider %s answers with errors%s: check the names of the models in SamplingPolicy %s and the provider's own state",
+			quote(p.Name), detail(seen.Detail), quote(policy.Name)))
+	default:
+		return nil
+	}
+	return &v
+}
+
+// detail is a short text of a sampler, in brackets.
+func detail(text string) string {
+	text = statusz.Clean(text)
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
+}
