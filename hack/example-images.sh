@@ -35,9 +35,9 @@ need() {
 	done
 	[[ ${#missing[@]} == 0 ]] && return
 	say "installing ${missing[*]}"
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$log" 2>&1 && return
+	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >>"$log" 2>&1 && return
 	apt-get update -qq >>"$log" 2>&1
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$log" 2>&1 ||
+	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >>"$log" 2>&1 ||
 		fail "could not install ${missing[*]}; see $log"
 }
 
@@ -59,9 +59,8 @@ build() {
 # python_root DIR fills DIR with Python and the libraries that it needs, from
 # this machine's Debian packages.
 python_root() {
-	local root=$1 python version wanted debs deb
+	local root=$1 python wanted debs deb
 	python=python$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-	version=${python#python}
 	debs=$work/debs
 	mkdir -p "$debs" "$root"/{tmp,etc,root,proc,sys,dev,usr/{bin,sbin,lib,lib64}}
 	local link
@@ -121,7 +120,7 @@ python_base() {
 	/usr/bin/python3 -m venv "$work/pip" >>"$log" 2>&1
 	"$work/pip/bin/pip" install --disable-pip-version-check --no-input --target "$site" "$@" >>"$log" 2>&1 ||
 		fail "pip could not install $*; see $log"
-	rm -rf "$site/bin"
+	rm -rf "${site:?}/bin"
 	ln "$root/python.tar" "$context/python.tar" 2>/dev/null || cp "$root/python.tar" "$context/"
 	tar -C "$work/site" --owner=0 --group=0 --numeric-owner -cf "$context/site.tar" usr
 	printf 'FROM scratch\nADD python.tar /\nADD site.tar /\nENV PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8\n' >"$context/Dockerfile"
@@ -186,8 +185,7 @@ main() {
 		say "needs a docker daemon, or root on Debian or Ubuntu"
 		exit 3
 	fi
-	# shellcheck disable=SC1091
-	platform=$(. /etc/os-release 2>/dev/null && echo "${ID:-}${VERSION_ID:-}" || true)-$(uname -m)
+	platform=$(sed -n 's/^\(ID\|VERSION_ID\)=//p' /etc/os-release 2>/dev/null | tr -d '"\n')-$(uname -m)
 
 	top=$(mktemp -d "$images/.work.XXXXXX")
 	trap 'rm -rf "$top" "$store"' EXIT
@@ -201,6 +199,8 @@ main() {
 		*) fail "no image is named $name: choose among summarizer-go, summarizer-fastmcp and small-model" ;;
 		esac
 	done
+	# Old ones go, but not those that somebody may be loading just now.
+	find "$images" -maxdepth 1 \( -name 'summarizer-*.tar' -o -name 'small-model-*.tar' \) -mtime +7 -delete
 }
 
 main "$@"

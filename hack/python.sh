@@ -20,8 +20,8 @@ if [[ ! -x $python ]] || ! "$python" -c 'import ensurepip, venv' 2>/dev/null; th
 	fi
 	say "installing python3 and python3-venv"
 	export DEBIAN_FRONTEND=noninteractive
-	{ apt-get install -y -qq --no-install-recommends python3 python3-venv ||
-		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv; }; } >&2
+	{ apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends python3 python3-venv ||
+		{ apt-get update -qq && apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends python3 python3-venv; }; } >&2
 fi
 
 pins=$({ "$python" -V; cat "$requirements"; } | sha256sum | cut -c1-16)
