@@ -60,17 +60,23 @@ const (
 	KindCanceled     Kind = "canceled"
 	KindRejected     Kind = "rejected" // any other 4xx: the provider did not like the request
 	KindFailed       Kind = "failed"   // 5xx
-	KindInvalid      Kind = "invalid"  // an answer that cannot be used
+	KindInvalid      Kind = "invalid"  // an answer that cannot be used, or a redirect
 )
 
 // Error is a failure at a provider. Its text is safe: it holds neither the
-// provider's words nor the key. Cause, for the operators' log only, may hold
-// the provider's words.
+// provider's words nor the key.
 type Error struct {
 	Kind   Kind
 	Status int // HTTP status, 0 where there was none
-	Cause  error
+	// Detail is a short, safe text for users ("HTTP 401", "connection refused").
+	Detail string
+	// Cause, for the operators' log only, may hold addresses and the short codes
+	// by which the provider names its errors, never its words.
+	Cause error
 }
+
+// Unwrap makes errors.Is work on the cause.
+func (e *Error) Unwrap() error { return e.Cause }
 
 func (e *Error) Error() string {
 	if e.Status != 0 {

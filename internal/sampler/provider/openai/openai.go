@@ -1,0 +1,211 @@
+// Package openai calls models through the chat completions API: OpenAI's own
+// and everything that is compatible with it. It translates and does nothing
+// else.
+//
+// How what the API cannot say is said all the same:
+//   - The tool role carries only text. Images and audio of a tool result follow
+//     in a user message after all tool messages, so that nothing is lost.
+//   - It has no flag for a failed tool, so such a result begins with "Error: ".
+//   - Which stop sequence ended an answer, or whether one did, it does not tell:
+//     that is endTurn here.
+//
+// The official client reads OPENAI_* variables of the process on its own unless
+// its services are made one by one, as here: a sampler must never send a key
+// that its configuration does not name.
+package openai
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	openai "github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+)
+
+// DefaultBaseURL is OpenAI's own.
+const DefaultBaseURL = "https://api.openai.com/v1"
+
+// Options configure one provider.
+type Options struct {
+	// BaseURL ends before the API's own paths; empty means DefaultBaseURL.
+	BaseURL string
+	// Key returns the key of this moment; it is asked once a request. nil means
+	// that no Authorization header is sent. An error of type *provider.Error is
+	// passed on as it is.
+	Key func() (string, error)
+	// Retries is how many more times a retryable failure is tried.
+	Retries int
+	// MaxTokensField is the name of the limit on tokens; empty means
+	// config.MaxCompletionTokens.
+	MaxTokensField config.MaxTokensField
+	// Transport carries the requests; nil means NewTransport.
+	Transport http.RoundTripper
+}
+
+// Client is a provider.Provider.
+type Client struct {
+	options     Options
+	http        *http.Client
+	completions openai.ChatCompletionService
+	modelsURL   string
+}
+
+var _ provider.Provider = (*Client)(nil)
+
+// New makes a client. It sends nothing.
+func New(options Options) (*Client, error) {
+	if options.BaseURL == "" {
+		options.BaseURL = DefaultBaseURL
+	}
+	base, err := url.Parse(options.BaseURL)
+	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
+		return nil, errors.New("make an OpenAI client: baseURL must be an http or https URL")
+	}
+	if options.Retries < 0 {
+		return nil, fmt.Errorf("make an OpenAI client: retries must not be %d", options.Retries)
+	}
+	switch options.MaxTokensField {
+	case "":
+		options.MaxTokensField = config.MaxCompletionTokens
+	case config.MaxCompletionTokens, config.MaxTokens:
+	default:
+		return nil, fmt.Errorf("make an OpenAI client: unknown maxTokensField %q", options.MaxTokensField)
+	}
+	if options.Transport == nil {
+		options.Transport = NewTransport()
+	}
+	client := &http.Client{
+		Transport: boundedTransport{options.Transport},
+		// A redirect could carry messages and key to a host that nobody named.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &Client{
+		options:   options,
+		http:      client,
+		modelsURL: base.JoinPath("models").String(),
+		completions: openai.NewChatCompletionService(
+			option.WithBaseURL(options.BaseURL),
+			option.WithHTTPClient(client),
+			option.WithMaxRetries(options.Retries),
+		),
+	}, nil
+}
+
+// CreateMessage asks for one completion. ctx bounds it with all its retries.
+func (c *Client) CreateMessage(ctx context.Context, req provider.Request) (*provider.Response, error) {
+	params, err := newParams(req, c.options.MaxTokensField)
+	if err != nil {
+		return nil, err
+	}
+	var httpResponse *http.Response
+	opts := []option.RequestOption{option.WithResponseInto(&httpResponse)}
+	key, err := c.key()
+	if err != nil {
+		return nil, err
+	}
+	if key != "" {
+		opts = append(opts, option.WithAPIKey(key))
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		// A provider that asks to wait for longer than there is time for gets no
+		// second request, and its own answer is what is reported.
+		opts = append(opts, option.WithMaxRetryDelay(max(time.Until(deadline), time.Millisecond)))
+	}
+	completion, err := c.completions.New(ctx, *params, opts...)
+	if err != nil {
+		return nil, failure(ctx, httpResponse, err)
+	}
+	return newResponse(completion, req.Model)
+}
+
+// Probe asks for the list of models.
+func (c *Client) Probe(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.modelsURL, nil)
+	if err != nil {
+		return &provider.Error{Kind: provider.KindRejected, Detail: "the base URL cannot be used", Cause: err}
+	}
+	key, err := c.key()
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return provider.FromTransport(ctx, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		// Without a list of models it has at least not refused the key.
+		return nil
+	default:
+		return provider.FromStatus(resp.StatusCode, nil)
+	}
+}
+
+func (c *Client) key() (string, error) {
+	if c.options.Key == nil {
+		return "", nil
+	}
+	key, err := c.options.Key()
+	if err == nil && key != "" {
+		return key, nil
+	}
+	var known *provider.Error
+	if errors.As(err, &known) {
+		return "", known
+	}
+	return "", &provider.Error{Kind: provider.KindMissingKey, Detail: "there is no key", Cause: err}
+}
+
+// failure classifies an error of the client. The status is taken from the
+// response, because the client forgets it where the body is not what OpenAI
+// would send (a proxy's HTML page).
+func failure(ctx context.Context, resp *http.Response, err error) *provider.Error {
+	if resp == nil || ctx.Err() != nil {
+		return provider.FromTransport(ctx, err)
+	}
+	if resp.StatusCode >= 300 {
+		return provider.FromStatus(resp.StatusCode, errorCodes(err))
+	}
+	if e := provider.FromTransport(ctx, err); errors.Is(err, provider.ErrTooLong) || e.Detail != provider.DetailNoConnection {
+		return e
+	}
+	return &provider.Error{
+		Kind: provider.KindInvalid, Status: resp.StatusCode,
+		Detail: "its answer is no chat completion",
+	}
+}
+
+// shortCode is what OpenAI's types and codes of errors look like. Whatever else
+// stands there may be a quotation, even of the key.
+var shortCode = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
+
+// errorCodes keeps of the provider's words what cannot be a secret.
+func errorCodes(err error) error {
+	var apiErr *openai.Error
+	if !errors.As(err, &apiErr) {
+		return nil
+	}
+	var codes []string
+	for _, code := range []string{apiErr.Type, apiErr.Code} {
+		if shortCode.MatchString(code) {
+			codes = append(codes, code)
+		}
+	}
+	if codes == nil {
+		return nil
+	}
+	return errors.New(strings.Join(codes, ", "))
+}

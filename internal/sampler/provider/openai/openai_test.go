@@ -1,0 +1,533 @@
+package openai_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/openai"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/fakellm"
+)
+
+const testKey = "sk-test-1234567890"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// connect starts a fake provider and a client of it.
+func connect(t *testing.T, model http.Handler, modifiers ...func(*openai.Options)) *openai.Client {
+	t.Helper()
+	server := httptest.NewServer(model)
+	transport := openai.NewTransport()
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		server.Close()
+	})
+	options := openai.Options{
+		BaseURL:   server.URL + "/v1",
+		Key:       func() (string, error) { return testKey, nil },
+		Transport: transport,
+	}
+	for _, m := range modifiers {
+		m(&options)
+	}
+	client, err := openai.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func retries(n int) func(*openai.Options) { return func(o *openai.Options) { o.Retries = n } }
+
+func userText(text string) []wire.SamplingMessage {
+	return []wire.SamplingMessage{{Role: wire.RoleUser, Content: []wire.Content{{Type: wire.ContentText, Text: text}}}}
+}
+
+// sent is the JSON body of the only request, with its keys sorted.
+func sent(t *testing.T, model *fakellm.Server) string {
+	t.Helper()
+	requests := model.Requests()
+	if len(requests) != 1 {
+		t.Fatalf("%d requests, want 1", len(requests))
+	}
+	return normal(t, string(requests[0].Body))
+}
+
+func normal(t *testing.T, s string) string {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(s))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		t.Fatalf("%v in %s", err, s)
+	}
+	out, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestRequests(t *testing.T) {
+	image := wire.Content{Type: wire.ContentImage, Data: "aGk=", MIMEType: "image/PNG"}
+	text := func(s string) wire.Content { return wire.Content{Type: wire.ContentText, Text: s} }
+	use := func(id string) wire.Content {
+		return wire.Content{Type: wire.ContentToolUse, ID: id, Name: "f", Input: json.RawMessage(`{"x": 1.0}`)}
+	}
+	for name, tc := range map[string]struct {
+		request   provider.Request
+		modifiers []func(*openai.Options)
+		want      string
+	}{
+		"text alone": {
+			request: provider.Request{Model: "m", MaxTokens: 5, Messages: userText("hi")},
+			want:    `{"model":"m","max_completion_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		},
+		"the older name of the limit": {
+			request:   provider.Request{Model: "m", MaxTokens: 5, Messages: userText("hi")},
+			modifiers: []func(*openai.Options){func(o *openai.Options) { o.MaxTokensField = config.MaxTokens }},
+			want:      `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		},
+		"all parameters, temperature zero": {
+			request: provider.Request{Model: "m", MaxTokens: 5, Messages: userText("hi"), Temperature: new(0.0),
+				SystemPrompt: "be brief", StopSequences: []string{"END", "\n"}},
+			want: `{"model":"m","max_completion_tokens":5,"temperature":0,"stop":["END","\n"],
+				"messages":[{"role":"system","content":"be brief"},{"role":"user","content":"hi"}]}`,
+		},
+		"the order of a conversation": {
+			request: provider.Request{Model: "m", MaxTokens: 5, Messages: []wire.SamplingMessage{
+				{Role: wire.RoleAssistant, Content: []wire.Content{text("one")}},
+				{Role: wire.RoleUser, Content: []wire.Content{text("two"), text("three")}},
+				{Role: wire.RoleAssistant, Content: []wire.Content{text("four"), text("five")}},
+				{Role: wire.RoleUser},
+			}},
+			want: `{"model":"m","max_completion_tokens":5,"messages":[{"role":"assistant","content":"one"},
+				{"role":"user","content":"two\nthree"},{"role":"assistant","content":"four\nfive"},{"role":"user","content":""}]}`,
+		},
+		"an image and audio between texts": {
+			request: provider.Request{Model: "m", MaxTokens: 5, Messages: []wire.SamplingMessage{{Role: wire.RoleUser, Content: []wire.Content{
+				text("look"), image, {Type: wire.ContentAudio, Data: "aGk=", MIMEType: "audio/mpeg"}, text("and?")}}}},
+			want: `{"model":"m","max_completion_tokens":5,"messages":[{"role":"user","content":[{"type":"text","text":"look"},
+				{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}},
+				{"type":"input_audio","input_audio":{"data":"aGk=","format":"mp3"}},{"type":"text","text":"and?"}]}]}`,
+		},
+		"tools, whose schemas lose nothing": {
+			request: provider.Request{Model: "m", MaxTokens: 5, Messages: userText("hi"), ToolChoice: "required", Tools: []wire.Tool{
+				{Name: "f", Description: "does <f>", InputSchema: json.RawMessage(
+					`{"$schema":"s","type":"object","z":1.0,"a":9007199254740993,"oneOf":[{"required":["b"]}],"unevaluatedProperties":false}`)},
+				{Name: "g", InputSchema: json.RawMessage(`{}`)}}},
+			want: `{"model":"m","max_completion_tokens":5,"messages":[{"role":"user","content":"hi"}],"tool_choice":"required","tools":[
+				{"type":"function","function":{"name":"f","description":"does <f>","parameters":
+				{"$schema":"s","type":"object","z":1.0,"a":9007199254740993,"oneOf":[{"required":["b"]}],"unevaluatedProperties":false}}},
+				{"type":"function","function":{"name":"g","parameters":{}}}]}`,
+		},
+		"a choice of no tools is left out": {
+			request: provider.Request{Model: "m", MaxTokens: 5, Messages: userText("hi"), ToolChoice: "none"},
+			want:    `{"model":"m","max_completion_tokens":5,"messages":[{"role":"user","content":"hi"}]}`,
+		},
+		"a round of tools": {
+			request: provider.Request{Model: "m", MaxTokens: 5, Messages: []wire.SamplingMessage{
+				{Role: wire.RoleUser, Content: []wire.Content{text("hi")}},
+				{Role: wire.RoleAssistant, Content: []wire.Content{text("so"), use("a"), use("b"), use("c")}},
+				{Role: wire.RoleUser, Content: []wire.Content{
+					{Type: wire.ContentToolResult, ToolUseID: "c", Content: []wire.Content{text("1"), text("2")}, StructuredContent: json.RawMessage(`{"ignored":1}`)},
+					{Type: wire.ContentToolResult, ToolUseID: "a", IsError: true, Content: []wire.Content{text("no such file"), image}},
+					{Type: wire.ContentToolResult, ToolUseID: "b", StructuredContent: json.RawMessage(`{ "y": 2 }`)},
+				}},
+			}},
+			want: `{"model":"m","max_completion_tokens":5,"messages":[{"role":"user","content":"hi"},
+				{"role":"assistant","content":"so","tool_calls":[
+					{"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1.0}"}},
+					{"id":"b","type":"function","function":{"name":"f","arguments":"{\"x\":1.0}"}},
+					{"id":"c","type":"function","function":{"name":"f","arguments":"{\"x\":1.0}"}}]},
+				{"role":"tool","tool_call_id":"c","content":"1\n2"},
+				{"role":"tool","tool_call_id":"a","content":"Error: no such file"},
+				{"role":"tool","tool_call_id":"b","content":"{\"y\":2}"},
+				{"role":"user","content":[{"type":"text","text":"From the result of tool call a:"},
+					{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}]}]}`,
+		},
+		"tool calls without text": {
+			request: provider.Request{Model: "m", MaxTokens: 5, Messages: []wire.SamplingMessage{
+				{Role: wire.RoleAssistant, Content: []wire.Content{use("a")}},
+				{Role: wire.RoleUser, Content: []wire.Content{{Type: wire.ContentToolResult, ToolUseID: "a", Content: []wire.Content{
+					{Type: wire.ContentResourceLink, Name: "notes", URI: "file:///n"},
+					{Type: wire.ContentResource, Resource: &wire.Resource{URI: "u:", Text: "inside"}}}}}},
+			}},
+			want: `{"model":"m","max_completion_tokens":5,"messages":[
+				{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1.0}"}}]},
+				{"role":"tool","tool_call_id":"a","content":"notes file:///n\ninside"}]}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			model := fakellm.New(fakellm.Text("ok"))
+			client := connect(t, model, tc.modifiers...)
+			if _, err := client.CreateMessage(t.Context(), tc.request); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(normal(t, tc.want), sent(t, model)); diff != "" {
+				t.Errorf("body (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatTheAPICannotExpressIsNotSent(t *testing.T) {
+	one := func(role string, c wire.Content) []wire.SamplingMessage {
+		return []wire.SamplingMessage{{Role: role, Content: []wire.Content{c}}}
+	}
+	for name, tc := range map[string]struct {
+		messages []wire.SamplingMessage
+		want     string
+	}{
+		"an image of another type":  {one(wire.RoleUser, wire.Content{Type: wire.ContentImage, Data: "aGk=", MIMEType: "image/tiff"}), "image/png"},
+		"audio of another type":     {one(wire.RoleUser, wire.Content{Type: wire.ContentAudio, Data: "aGk=", MIMEType: "audio/ogg"}), "audio/wav"},
+		"an image of the assistant": {one(wire.RoleAssistant, wire.Content{Type: wire.ContentImage, Data: "aGk=", MIMEType: "image/png"}), "image content in user messages only"},
+		"audio of the assistant":    {one(wire.RoleAssistant, wire.Content{Type: wire.ContentAudio, Data: "aGk=", MIMEType: "audio/wav"}), "audio content in user messages only"},
+		"tool calls beside an image": {[]wire.SamplingMessage{{Role: wire.RoleAssistant, Content: []wire.Content{
+			{Type: wire.ContentToolUse, ID: "a", Name: "f", Input: json.RawMessage(`{}`)},
+			{Type: wire.ContentImage, Data: "aGk=", MIMEType: "image/png"}}}}, "image content in user messages only"},
+		"unknown content": {one(wire.RoleUser, wire.Content{Type: "video"}), "no content of type video"},
+		"an unknown blob": {one(wire.RoleUser, wire.Content{Type: wire.ContentResource, Resource: &wire.Resource{URI: "u:", Blob: "aGk=", MIMEType: "application/pdf"}}), "image/png"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			model := fakellm.New()
+			_, err := connect(t, model).CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: tc.messages})
+			var unsupported *provider.UnsupportedError
+			if !errors.As(err, &unsupported) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want an UnsupportedError that says %q", err, tc.want)
+			}
+			if n := len(model.Requests()); n != 0 {
+				t.Errorf("%d requests were sent", n)
+			}
+		})
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	text := func(s string) []wire.Content { return []wire.Content{{Type: wire.ContentText, Text: s}} }
+	use := func(id, name, input string) wire.Content {
+		return wire.Content{Type: wire.ContentToolUse, ID: id, Name: name, Input: json.RawMessage(input)}
+	}
+	for name, tc := range map[string]struct {
+		reply       fakellm.Reply
+		wantContent []wire.Content
+		wantStop    string
+	}{
+		"text":            {fakellm.Text("hello"), text("hello"), wire.StopEndTurn},
+		"no text":         {fakellm.Text(""), text(""), wire.StopEndTurn},
+		"the limit":       {fakellm.Finish("length", "hel"), text("hel"), wire.StopMaxTokens},
+		"a filter":        {fakellm.Finish("content_filter", "hel"), text("hel"), wire.StopContentFilter},
+		"a filter at all": {fakellm.Finish("content_filter", ""), text(""), wire.StopContentFilter},
+		"a refusal":       {fakellm.Refusal("I will not"), text("I will not"), wire.StopRefusal},
+		"another reason":  {fakellm.Finish("eos", "x"), text("x"), ""},
+		"one tool call": {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `{"x": 1.0}`}),
+			[]wire.Content{use("a", "f", `{"x": 1.0}`)}, wire.StopToolUse},
+		"text and parallel tool calls": {fakellm.Finish("tool_calls", "so",
+			fakellm.Call{ID: "a", Name: "f", Arguments: `{}`}, fakellm.Call{ID: "b", Name: "g", Arguments: `{"y":[]}`}),
+			append(text("so"), use("a", "f", `{}`), use("b", "g", `{"y":[]}`)), wire.StopToolUse},
+		"tool calls that end with stop": {fakellm.Finish("stop", "", fakellm.Call{ID: "a", Name: "f", Arguments: `{}`}),
+			[]wire.Content{use("a", "f", `{}`)}, wire.StopToolUse},
+		"tool calls at the limit": {fakellm.Finish("length", "", fakellm.Call{ID: "a", Name: "f", Arguments: `{}`}),
+			[]wire.Content{use("a", "f", `{}`)}, wire.StopMaxTokens},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := connect(t, fakellm.New(tc.reply)).CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := &provider.Response{
+				Result: wire.SamplingResult{Role: wire.RoleAssistant, Content: tc.wantContent, Model: "m", StopReason: tc.wantStop},
+				Usage:  provider.Usage{InputTokens: fakellm.PromptTokens, OutputTokens: fakellm.CompletionTokens},
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("response (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFailures(t *testing.T) {
+	const words = "the provider's own words with " + testKey
+	long := `{"choices":[{"message":{"content":"` + strings.Repeat("x", 33<<20) + `"}}]}`
+	for name, tc := range map[string]struct {
+		reply      fakellm.Reply
+		wantKind   provider.Kind
+		wantStatus int
+	}{
+		"a wrong key":                   {fakellm.Error(401, "invalid_api_key", words), provider.KindUnauthorized, 401},
+		"a key without rights":          {fakellm.Error(403, testKey, words), provider.KindUnauthorized, 403},
+		"too many requests":             {fakellm.Error(429, "rate_limit_exceeded", words), provider.KindRateLimited, 429},
+		"a request it does not like":    {fakellm.Error(400, "invalid", words), provider.KindRejected, 400},
+		"an unknown model":              {fakellm.Error(404, "model_not_found", words), provider.KindRejected, 404},
+		"a crash":                       {fakellm.Error(500, "", words), provider.KindFailed, 500},
+		"a proxy's error page":          {fakellm.Raw(502, "text/html", "<h1>"+words+"</h1>"), provider.KindFailed, 502},
+		"a gateway's timeout":           {fakellm.Raw(504, "text/html", words), provider.KindTimeout, 504},
+		"an error that is a list":       {fakellm.Raw(400, "application/json", `[]`), provider.KindRejected, 400},
+		"a redirect":                    {fakellm.Raw(307, "text/plain", words), provider.KindInvalid, 307},
+		"no JSON":                       {fakellm.Raw(200, "application/json", words), provider.KindInvalid, 200},
+		"a page":                        {fakellm.Raw(200, "text/html", words), provider.KindInvalid, 200},
+		"no choices":                    {fakellm.Raw(200, "application/json", `{"choices":[]}`), provider.KindInvalid, 0},
+		"an error with status 200":      {fakellm.Raw(200, "application/json", `{"error":{"message":"x"}}`), provider.KindInvalid, 0},
+		"half an answer":                {fakellm.Half(), provider.KindUnreachable, 0},
+		"an endless answer":             {fakellm.Raw(200, "application/json", long), provider.KindInvalid, 0},
+		"arguments that are no JSON":    {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `{"x":`}), provider.KindInvalid, 0},
+		"arguments that are a list":     {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `[]`}), provider.KindInvalid, 0},
+		"arguments that are not there":  {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f"}), provider.KindInvalid, 0},
+		"a tool call without a name":    {fakellm.ToolCalls(fakellm.Call{ID: "a", Arguments: `{}`}), provider.KindInvalid, 0},
+		"arguments with something more": {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `{}{}`}), provider.KindInvalid, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := connect(t, fakellm.New(tc.reply)).CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+			var got *provider.Error
+			if !errors.As(err, &got) {
+				t.Fatalf("error %v, want a *provider.Error", err)
+			}
+			if got.Kind != tc.wantKind || got.Status != tc.wantStatus || got.Detail == "" {
+				t.Errorf("kind %s, status %d, detail %q; want %s, %d and some detail", got.Kind, got.Status, got.Detail, tc.wantKind, tc.wantStatus)
+			}
+			for _, text := range []string{got.Error(), got.Detail, fmt.Sprintf("%+v", got.Cause)} {
+				if strings.Contains(text, testKey) || strings.Contains(text, "own words") {
+					t.Errorf("%q holds the provider's words or the key", text)
+				}
+			}
+		})
+	}
+}
+
+func TestTheProvidersCodesAreKeptForTheLog(t *testing.T) {
+	_, err := connect(t, fakellm.New(fakellm.Error(404, "model_not_found", "words"))).
+		CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+	var got *provider.Error
+	if !errors.As(err, &got) || fmt.Sprint(got.Cause) != "fake_error, model_not_found" {
+		t.Errorf("error %v with cause %v, want the two codes", err, got.Cause)
+	}
+}
+
+func TestRetries(t *testing.T) {
+	for name, tc := range map[string]struct {
+		script       []fakellm.Reply
+		retries      int
+		wantKind     provider.Kind // empty: answered
+		wantRequests int
+	}{
+		"a crash is tried again":         {[]fakellm.Reply{fakellm.RetryAfter(500, "0"), fakellm.Text("ok")}, 2, "", 2},
+		"too many requests, then not":    {[]fakellm.Reply{fakellm.RetryAfter(429, "0"), fakellm.Text("ok")}, 1, "", 2},
+		"no retries":                     {[]fakellm.Reply{fakellm.RetryAfter(503, "0"), fakellm.Text("ok")}, 0, provider.KindFailed, 1},
+		"retries end":                    {[]fakellm.Reply{fakellm.RetryAfter(503, "0"), fakellm.RetryAfter(503, "0")}, 1, provider.KindFailed, 2},
+		"a wrong key is not tried again": {[]fakellm.Reply{fakellm.RetryAfter(401, "0")}, 5, provider.KindUnauthorized, 1},
+		"a wait that is too long":        {[]fakellm.Reply{fakellm.RetryAfter(429, "3600")}, 5, provider.KindRateLimited, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			model := fakellm.New(tc.script...)
+			_, err := connect(t, model, retries(tc.retries)).CreateMessage(ctx, provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+			var got *provider.Error
+			if errors.As(err, &got) != (tc.wantKind != "") || (got != nil && got.Kind != tc.wantKind) {
+				t.Errorf("error %v, want kind %q", err, tc.wantKind)
+			}
+			if n := len(model.Requests()); n != tc.wantRequests {
+				t.Errorf("%d requests, want %d", n, tc.wantRequests)
+			}
+		})
+	}
+}
+
+func TestASlowModelIsATimeout(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := connect(t, fakellm.New(fakellm.Hang()), retries(3)).CreateMessage(ctx, provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+	wantKind(t, err, provider.KindTimeout)
+}
+
+func TestACallerThatLeavesEndsTheCall(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	left := make(chan struct{})
+	model := fakellm.New(func(_ http.ResponseWriter, r *http.Request, _ fakellm.Request) {
+		cancel()
+		<-r.Context().Done()
+		close(left)
+	})
+	_, err := connect(t, model).CreateMessage(ctx, provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+	wantKind(t, err, provider.KindCanceled)
+	select {
+	case <-left:
+	case <-time.After(10 * time.Second):
+		t.Error("the provider still has the request")
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	address := server.URL
+	server.Close()
+	tlsServer := httptest.NewUnstartedServer(http.NotFoundHandler())
+	tlsServer.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about clients that don't trust it
+	tlsServer.StartTLS()
+	defer tlsServer.Close()
+	plainServer := httptest.NewServer(http.NotFoundHandler())
+	defer plainServer.Close()
+	noSuchHost := openai.NewTransport()
+	noSuchHost.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "nowhere.invalid", IsNotFound: true}}
+	}
+	for name, tc := range map[string]struct {
+		baseURL   string
+		transport http.RoundTripper
+		want      string
+	}{
+		"nobody listens":            {address, nil, "connection refused"},
+		"no such host":              {"http://nowhere.invalid", noSuchHost, "the host name cannot be resolved"},
+		"a certificate of nobody":   {tlsServer.URL, nil, "its TLS certificate is not trusted"},
+		"no TLS where it should be": {strings.Replace(plainServer.URL, "http:", "https:", 1), nil, "it does not speak TLS at this port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := connect(t, fakellm.New(), func(o *openai.Options) {
+				o.BaseURL = tc.baseURL
+				if tc.transport != nil {
+					o.Transport = tc.transport
+				}
+			})
+			_, err := client.CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+			for what, err := range map[string]error{"request": err, "probe": client.Probe(t.Context())} {
+				if got := wantKind(t, err, provider.KindUnreachable); got.Detail != tc.want {
+					t.Errorf("%s: detail %q, want %q", what, got.Detail, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestTheKey(t *testing.T) {
+	for name, value := range map[string]string{
+		"OPENAI_API_KEY": "sk-from-the-environment", "OPENAI_ORG_ID": "org", "OPENAI_PROJECT_ID": "proj",
+		"OPENAI_BASE_URL": "http://127.0.0.1:1", "OPENAI_CUSTOM_HEADERS": "X-Leak: yes", "OPENAI_ADMIN_KEY": "sk-admin",
+	} {
+		t.Setenv(name, value)
+	}
+	for name, tc := range map[string]struct {
+		key  func() (string, error)
+		want []string
+	}{
+		"is sent":             {func() (string, error) { return testKey, nil }, []string{"Bearer " + testKey}},
+		"is not made up":      {nil, nil},
+		"follows its changes": {rotating("one", "two"), []string{"Bearer one"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			model := fakellm.New(fakellm.Text("ok"))
+			client := connect(t, model, func(o *openai.Options) { o.Key = tc.key })
+			if _, err := client.CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")}); err != nil {
+				t.Fatal(err)
+			}
+			header := model.Requests()[0].Header
+			if diff := cmp.Diff(tc.want, header.Values("Authorization")); diff != "" {
+				t.Errorf("Authorization (-want +got):\n%s", diff)
+			}
+			for _, h := range []string{"X-Leak", "OpenAI-Organization", "OpenAI-Project"} {
+				if header.Get(h) != "" {
+					t.Errorf("header %s comes from the environment", h)
+				}
+			}
+		})
+	}
+}
+
+func TestWithoutItsKeyNothingIsSent(t *testing.T) {
+	for name, key := range map[string]func() (string, error){
+		"empty":      func() (string, error) { return "", nil },
+		"unreadable": func() (string, error) { return "", io.EOF },
+	} {
+		model := fakellm.New()
+		client := connect(t, model, func(o *openai.Options) { o.Key = key })
+		_, err := client.CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+		wantKind(t, err, provider.KindMissingKey)
+		wantKind(t, client.Probe(t.Context()), provider.KindMissingKey)
+		if n := len(model.Requests()); n != 0 {
+			t.Errorf("%s: %d requests were sent", name, n)
+		}
+	}
+}
+
+func TestARedirectIsNotFollowed(t *testing.T) {
+	visited := make(chan struct{}, 2)
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { visited <- struct{}{} }))
+	defer other.Close()
+	client := connect(t, http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	_, err := client.CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+	wantKind(t, err, provider.KindInvalid)
+	wantKind(t, client.Probe(t.Context()), provider.KindInvalid)
+	if len(visited) != 0 {
+		t.Error("the other host was asked")
+	}
+}
+
+func TestProbe(t *testing.T) {
+	for status, want := range map[int]provider.Kind{
+		200: "", 404: "", 405: "", 501: "",
+		401: provider.KindUnauthorized, 403: provider.KindUnauthorized, 429: provider.KindRateLimited,
+		500: provider.KindFailed, 400: provider.KindRejected,
+	} {
+		var path, key string
+		client := connect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			path, key = r.URL.Path, r.Header.Get("Authorization")
+			w.WriteHeader(status)
+		}))
+		err := client.Probe(t.Context())
+		if want == "" && err != nil {
+			t.Errorf("status %d: %v, want no error", status, err)
+		} else if want != "" {
+			wantKind(t, err, want)
+		}
+		if path != "/v1/models" || key != "Bearer "+testKey {
+			t.Errorf("asked %s with %q", path, key)
+		}
+	}
+}
+
+func TestNewRefusesBadOptions(t *testing.T) {
+	for name, options := range map[string]openai.Options{
+		"no URL":           {BaseURL: "://"},
+		"no host":          {BaseURL: "https://"},
+		"another scheme":   {BaseURL: "ftp://h/v1"},
+		"negative retries": {Retries: -1},
+		"an unknown field": {MaxTokensField: "tokens"},
+	} {
+		if _, err := openai.New(options); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// rotating returns another key at each call.
+func rotating(keys ...string) func() (string, error) {
+	return func() (string, error) {
+		key := keys[0]
+		keys = keys[1:]
+		return key, nil
+	}
+}
+
+func wantKind(t *testing.T, err error, want provider.Kind) *provider.Error {
+	t.Helper()
+	var got *provider.Error
+	if !errors.As(err, &got) || got.Kind != want {
+		t.Fatalf("error %v, want kind %s", err, want)
+	}
+	return got
+}
