@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -34,17 +35,21 @@ func main() {
 
 // serve serves MCP on listen until ctx ends.
 func serve(ctx context.Context, listen string) error {
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listen for MCP: %w", err)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", newHandler())
-	httpServer := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	httpServer := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 
 	failed := make(chan error, 1)
-	go func() { failed <- httpServer.ListenAndServe() }()
-	slog.Info("serving MCP", "listen", listen, "path", "/mcp")
+	go func() { failed <- httpServer.Serve(listener) }()
+	slog.Info("serving MCP", "listen", listener.Addr().String(), "path", "/mcp")
 
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serve MCP on %s: %w", listen, err)
+		return fmt.Errorf("serve MCP: %w", err)
 	case <-ctx.Done():
 	}
 	// Callers keep streams open, so waiting for all of them would be in vain.
