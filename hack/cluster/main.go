@@ -22,5 +22,8 @@ func main() {
 			os.Exit(run())
 		}
 	}
-	os.Exit(cli.Run(os.Args[1:]))
+	os.Exit(cli.Run(os.Args[1:], func(name string) bool {
+		_, ok := components.Named(name)
+		return ok
+	}))
 }

@@ -23,38 +23,43 @@ import (
 
 // Commands that the program starts itself with, inside the namespaces.
 const (
-	initCommand       = "node-init"
-	superviseCommand  = "node-supervise"
-	defaultName       = "dev"
-	defaultLogLines   = 200
-	pauseSuffix       = ".pause"
-	exitInterrupted   = 130
-	exitFailed        = 1
-	kubeconfigMissing = "there is no kubeconfig at %s: start the cluster with 'up'"
+	initCommand      = "node-init"
+	superviseCommand = "node-supervise"
 )
 
-// Run executes the command line and returns the exit code.
-func Run(args []string) int {
+const (
+	defaultName     = "dev"
+	defaultLogLines = 200
+
+	// The build puts the pause program beside this one.
+	pauseSuffix = ".pause"
+
+	exitFailed      = 1
+	exitInterrupted = 130
+)
+
+// Run executes the command line and returns the exit code. isComponent tells which programs are part
+// of this binary.
+func Run(args []string, isComponent func(name string) bool) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := newRoot()
+	root := newRoot(isComponent)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "devcluster:", err)
-		return exitInterrupted
-	default:
-		fmt.Fprintln(os.Stderr, "devcluster:", err)
-		return exitFailed
 	}
+	fmt.Fprintln(os.Stderr, "devcluster:", err)
+	if ctx.Err() != nil {
+		return exitInterrupted
+	}
+	return exitFailed
 }
 
 // app is what all commands share.
 type app struct {
-	name string
+	name        string
+	isComponent func(string) bool
 }
 
 func (a *app) cluster() (layout.Cluster, error) {
@@ -65,8 +70,8 @@ func (a *app) cluster() (layout.Cluster, error) {
 	return layout.New(cache, a.name)
 }
 
-func newRoot() *cobra.Command {
-	a := &app{}
+func newRoot(isComponent func(string) bool) *cobra.Command {
+	a := &app{isComponent: isComponent}
 	root := &cobra.Command{
 		Use:   "devcluster",
 		Short: "A real Kubernetes on one Linux machine, without a container engine",
@@ -92,7 +97,8 @@ func (a *app) up() *cobra.Command {
 		Long: `Start the cluster and wait until its node is ready and its DNS answers.
 
 A cluster that runs and is healthy is left alone. Otherwise what is left of it is removed, and it
-starts with an empty state. A start that fails leaves nothing behind but its logs.`,
+starts with an empty state. A start that fails leaves nothing behind but its logs.
+The kubeconfig's path is printed on the standard output, progress on the standard error.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.cluster()
@@ -126,7 +132,7 @@ func (a *app) down() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			existed, err := lifecycle.Down(cmd.Context(), c)
+			existed, err := lifecycle.Down(cmd.Context(), c, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -170,7 +176,7 @@ func (a *app) kubeconfig() *cobra.Command {
 				return err
 			}
 			if _, err := os.Stat(c.Kubeconfig()); err != nil {
-				return fmt.Errorf(kubeconfigMissing, c.Kubeconfig())
+				return fmt.Errorf("there is no kubeconfig at %s: start the cluster with 'up'", c.Kubeconfig())
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), c.Kubeconfig())
 			return nil
@@ -278,7 +284,7 @@ func (a *app) nodeSupervise() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return node.Run(layout.Cluster{Name: a.name, Dir: dir})
+			return node.Run(layout.Cluster{Name: a.name, Dir: dir}, a.isComponent)
 		},
 	}
 }

@@ -70,10 +70,10 @@ func readStat(proc string, pid int) (stat, error) {
 // parseStat reads /proc/PID/stat. The second field is the program's name in brackets and may hold
 // anything, brackets and spaces too.
 func parseStat(raw string) (stat, error) {
-	_, rest, ok := cutLast(raw, ") ")
-	fields := strings.Fields(rest)
-	// rest begins with the third field; the start time is the 22nd.
-	if !ok || len(fields) < 20 {
+	afterName := strings.LastIndexByte(raw, ')') + 1
+	fields := strings.Fields(raw[afterName:])
+	// These begin with the third field; the start time is the 22nd.
+	if afterName == 0 || len(fields) < 20 {
 		return stat{}, fmt.Errorf("process state %q has too few fields", raw)
 	}
 	start, err := strconv.ParseUint(fields[19], 10, 64)
@@ -81,11 +81,4 @@ func parseStat(raw string) (stat, error) {
 		return stat{}, fmt.Errorf("process state %q has no start time: %w", raw, err)
 	}
 	return stat{state: fields[0], start: start}, nil
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,12 +21,12 @@ import (
 const teardownLimit = 30 * time.Second
 
 // ErrNotRunning says that the cluster has no processes.
-var ErrNotRunning = errors.New("the cluster does not run; start it with 'up'")
+var ErrNotRunning = errors.New("not running; start it with 'up'")
 
 // Down ends the cluster and removes all that is left of it. It may be called for one that is not
-// there, or only partly.
-func Down(ctx context.Context, c layout.Cluster) (existed bool, err error) {
-	unlock, err := host.Lock(ctx, c.Name)
+// there, or only partly. What it waits for is said to out.
+func Down(ctx context.Context, c layout.Cluster, out io.Writer) (existed bool, err error) {
+	unlock, err := lock(ctx, c, out)
 	if err != nil {
 		return false, err
 	}
@@ -57,6 +58,15 @@ func Load(ctx context.Context, c layout.Cluster, archives []string) ([]string, e
 		loaded = append(loaded, out)
 	}
 	return loaded, nil
+}
+
+// lock keeps other commands from changing the same cluster meanwhile.
+func lock(ctx context.Context, c layout.Cluster, out io.Writer) (unlock func(), err error) {
+	notice := time.AfterFunc(time.Second, func() {
+		fmt.Fprintf(out, "waiting for another command that starts or ends the cluster %s\n", c.Name)
+	})
+	defer notice.Stop()
+	return host.Lock(ctx, "cluster/"+c.Name)
 }
 
 // lookup finds the cluster's entry, and refuses one of that name that belongs to another cache.

@@ -1,9 +1,7 @@
 package lifecycle
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +15,7 @@ import (
 
 	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/host"
 	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/layout"
-	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/node"
+	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/progress"
 )
 
 // Options of a start.
@@ -36,7 +34,7 @@ func Up(ctx context.Context, c layout.Cluster, o Options) error {
 	if err := checkMachine(); err != nil {
 		return err
 	}
-	unlock, err := host.Lock(ctx, c.Name)
+	unlock, err := lock(ctx, c, o.Progress)
 	if err != nil {
 		return err
 	}
@@ -170,21 +168,17 @@ func environment(c layout.Cluster) []string {
 
 // follow prints what the node reports until it is up.
 func follow(events io.Reader, out io.Writer, c layout.Cluster) error {
-	lines := bufio.NewScanner(events)
-	for lines.Scan() {
-		var e node.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return fmt.Errorf("the node reported %q: %w", lines.Text(), err)
-		}
-		switch {
-		case e.Error != "":
+	err := progress.Follow(events, func(e progress.Event) error {
+		if e.Error != "" {
 			return startError(e.Part, e.Error, e.Log)
-		case e.Up:
-			return nil
 		}
-		fmt.Fprintf(out, "  %-25s %6s\n", e.Part, rounded(e.Took))
+		_, err := fmt.Fprintf(out, "  %-25s %6s\n", e.Part, rounded(e.Took))
+		return err
+	})
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return startError("node", "its first process ended", c.Log("node"))
 	}
-	return startError("node", "its first process ended", c.Log("node"))
+	return err
 }
 
 func startError(part, reason, log string) error {
@@ -200,7 +194,11 @@ func tail(path string, n int) string {
 	if err != nil {
 		return "  (" + err.Error() + ")"
 	}
-	lines := strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
+	text := strings.TrimRight(string(raw), "\n")
+	if text == "" {
+		return "  (its log is empty)"
+	}
+	lines := strings.Split(text, "\n")
 	lines = lines[max(0, len(lines)-n):]
 	return "  " + strings.Join(lines, "\n  ")
 }

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/components"
 	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/layout"
+	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/progress"
 	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/settings"
 )
 
@@ -32,16 +32,20 @@ const (
 type supervisor struct {
 	cluster  layout.Cluster
 	commands map[string][]string
-	progress *reporter
+	// isComponent tells which programs are part of this binary.
+	isComponent func(name string) bool
+	progress    *progress.Writer
 }
 
 // Run starts all parts and keeps them running. It returns only if the start failed or the command
-// that started it went away before the cluster was up.
-func Run(c layout.Cluster) error {
+// that started it went away before the cluster was up. Programs that are components run as this
+// binary by their name.
+func Run(c layout.Cluster, isComponent func(name string) bool) error {
 	s := &supervisor{
-		cluster:  c,
-		commands: settings.Commands(c),
-		progress: &reporter{w: os.NewFile(progressFD, "progress")},
+		cluster:     c,
+		commands:    settings.Commands(c),
+		isComponent: isComponent,
+		progress:    progress.NewWriter(os.NewFile(progressFD, "progress")),
 	}
 	listenerFile := os.NewFile(listenerFD, "listener")
 	listener, err := net.FileListener(listenerFile)
@@ -59,7 +63,7 @@ func Run(c layout.Cluster) error {
 		return err
 	}
 	close(up)
-	s.progress.report(Event{Up: true})
+	s.progress.Report(progress.Event{Up: true})
 	select {} // Everything that is left to do has its own goroutine.
 }
 
@@ -130,7 +134,7 @@ func (s *supervisor) start(ctx context.Context, listener net.Listener) error {
 		if err := poll(ctx, wait.until); err != nil {
 			return s.failed(wait.name, s.cluster.Log(wait.log), err)
 		}
-		s.progress.report(Event{Part: wait.name, Took: time.Since(began)})
+		s.progress.Report(progress.Event{Part: wait.name, Took: time.Since(began)})
 	}
 	return nil
 }
@@ -141,7 +145,7 @@ func (s *supervisor) step(name string, do func() error) error {
 	if err := do(); err != nil {
 		return s.failed(name, "", err)
 	}
-	s.progress.report(Event{Part: name, Took: time.Since(began)})
+	s.progress.Report(progress.Event{Part: name, Took: time.Since(began)})
 	return nil
 }
 
@@ -149,7 +153,7 @@ func (s *supervisor) step(name string, do func() error) error {
 // not worth a report.
 func (s *supervisor) failed(part, log string, err error) error {
 	if !errors.Is(err, context.Canceled) {
-		s.progress.report(Event{Part: part, Error: err.Error(), Log: log})
+		s.progress.Report(progress.Event{Part: part, Error: err.Error(), Log: log})
 	}
 	return fmt.Errorf("%s: %w", part, err)
 }
@@ -176,7 +180,7 @@ func (s *supervisor) startPart(ctx context.Context, part string, ready check) er
 	if err != nil {
 		return s.failed(part, s.cluster.Log(part), err)
 	}
-	s.progress.report(Event{Part: part, Took: time.Since(began)})
+	s.progress.Report(progress.Event{Part: part, Took: time.Since(began)})
 	go s.keepRunning(part, ended)
 	return nil
 }
@@ -209,7 +213,7 @@ func (s *supervisor) launch(part string) (*exec.Cmd, error) {
 	}
 	defer log.Close() // The process has its own copy.
 	program := argv[0]
-	if _, ok := components.Named(program); ok {
+	if s.isComponent(program) {
 		program = "/proc/self/exe"
 	}
 	cmd := exec.Command(program, argv[1:]...)

@@ -131,7 +131,7 @@ func corefile(c layout.Cluster) string {
     errors
     ready 127.0.0.1:8181
     kubernetes %s in-addr.arpa ip6.arpa {
-        kubeconfig %s
+        kubeconfig %q
         pods insecure
         ttl 5
     }
