@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# The end-to-end tests: brings a real cluster up, builds and loads the images,
+# installs the operator by Helm, runs test/e2e and takes the cluster down again.
+#
+#   hack/e2e.sh [GO TEST FLAGS…]     for example: hack/e2e.sh -run 'TestOperator/side_by_side/a_server'
+#
+# CLUSTER=own|kind|current chooses the cluster as for hack/cluster/cluster.sh,
+# CLUSTER_NAME its name (default e2e). KEEP=yes leaves the cluster for looking.
+# With CLUSTER=current the cluster pulls the images: E2E_IMAGES says from where,
+# beside IMAGE and SAMPLER_IMAGE of hack/install.sh.
+#
+# Where no cluster is to be had the tests are skipped, loudly; with CI=true that
+# is a failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export CLUSTER=${CLUSTER:-own} CLUSTER_NAME=${CLUSTER_NAME:-e2e}
+cache=${MCP_SAMPLING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mcp-sampling-operator}
+servers=(summarizer-go summarizer-fastmcp small-model)
+[[ ${E2E_SMALL_MODEL:-} != skip ]] || servers=(summarizer-go summarizer-fastmcp)
+
+say() { printf '=== e2e [%3d s] %s\n' "$SECONDS" "$*"; }
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; }
+
+# why_not says why there is no cluster to be had on this machine.
+why_not() {
+	[[ $CLUSTER == own ]] || return 0
+	if [[ $(go env GOOS) != linux ]]; then
+		echo "a cluster without Docker runs on Linux only, this is $(go env GOOS): set CLUSTER=kind or CLUSTER=current"
+	elif [[ $(id -u) != 0 ]]; then
+		echo "a cluster without Docker needs root: run as root, or set CLUSTER=kind or CLUSTER=current"
+	fi
+}
+
+# peers_image prints the archive of the image with the tests' own programs.
+peers_image() {
+	local context=$work/peers hash ref archive
+	mkdir -p "$context" "$cache/images"
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/" \
+		./internal/testing/fakellm/cmd/fakellm ./internal/testing/gosdkserver ./examples/caller
+	cp test/e2e/peers/Dockerfile "$context/"
+	hash=$(cat "$context"/* | sha256sum | cut -c1-16)
+	ref=localhost/e2e-peers:$hash
+	archive=$cache/images/e2e-peers-$hash.tar
+	if [[ ! -e $archive ]]; then
+		rm -f "$archive.part"
+		if docker info >/dev/null 2>&1; then
+			docker build --quiet --tag "$ref" "$context" >&2
+			docker save --output "$archive.part" "$ref"
+		else
+			hack/cluster/install-deps.sh >&2
+			local bud=(buildah --root "$work/root" --runroot "$work/run" --storage-driver vfs)
+			"${bud[@]}" bud --quiet --isolation chroot --timestamp 0 --tag "$ref" "$context" >/dev/null
+			"${bud[@]}" push --quiet "$ref" "docker-archive:$archive.part:$ref" >/dev/null
+		fi
+		mv "$archive.part" "$archive"
+	fi
+	echo "$archive"
+}
+
+# in_background NAME COMMAND… keeps what the command prints in $work/NAME, and
+# prefixes what it says.
+declare -A parts=()
+in_background() {
+	local name=$1
+	shift
+	"$@" >"$work/$name" 2> >(sed -u "s/^/    [$name] /" >&2) &
+	parts[$name]=$!
+}
+wait_for() {
+	local name
+	for name; do
+		wait "${parts[$name]}" || {
+			say "$name FAILED"
+			return 1
+		}
+		say "$name: done"
+	done
+}
+
+finish() {
+	local status=$?
+	trap - EXIT INT TERM
+	# Parts that still run go first: they would start things again.
+	local name
+	for name in "${!parts[@]}"; do kill "${parts[$name]}" 2>/dev/null || true; done
+	wait 2>/dev/null || true
+	rm -rf "$work"
+	if [[ ${KEEP:-} ]]; then
+		say "the cluster stays: CLUSTER_NAME=$CLUSTER_NAME hack/cluster/cluster.sh kubectl …; take it down with CLUSTER_NAME=$CLUSTER_NAME hack/cluster/cluster.sh down"
+	else
+		say "taking the cluster down"
+		hack/cluster/cluster.sh down || status=1
+	fi
+	if [[ $status == 0 ]]; then say "PASSED"; else say "FAILED"; fi
+	exit "$status"
+}
+
+case ${1:-} in
+-h | --help) usage && exit ;;
+esac
+
+why=$(why_not)
+if [[ $why ]]; then
+	say "SKIPPED: $why"
+	if [[ ${CI:-} == true ]]; then
+		echo "a skip is a failure where CI=true" >&2
+		exit 1
+	fi
+	exit 0
+fi
+
+work=$(mktemp -d)
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+say "cluster, images and tests, side by side"
+[[ $CLUSTER != own ]] || hack/cluster/install-deps.sh
+in_background cluster hack/cluster/cluster.sh up
+in_background tests go vet ./test/e2e # compiles what it imports
+if [[ $CLUSTER != current ]]; then
+	in_background peers peers_image
+	in_background servers hack/example-images.sh "${servers[@]}"
+	in_background operator hack/images.sh
+	wait_for peers servers operator
+	E2E_PEERS_TAG=$(sed -n 's/.*e2e-peers-\(.*\)\.tar$/\1/p' "$work/peers")
+	export E2E_PEERS_TAG
+fi
+wait_for cluster tests
+
+if [[ $CLUSTER != current ]]; then
+	say "loading images"
+	mapfile -t archives < <(cat "$work/peers" "$work/servers")
+	hack/cluster/cluster.sh load "${archives[@]}"
+fi
+say "installing the operator by Helm"
+hack/install.sh
+
+E2E_KUBECONFIG=$(hack/cluster/cluster.sh kubeconfig)
+export E2E_KUBECONFIG
+if [[ $CLUSTER == own ]]; then
+	tools=$(hack/cluster/build.sh --print tools)
+	export E2E_KUBECTL=$tools/kubectl E2E_HELM=$tools/helm
+fi
+say "go test ./test/e2e"
+go test -count=1 -timeout 20m -parallel 4 -v ./test/e2e "$@"

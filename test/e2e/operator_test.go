@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+)
+
+// TestOperator is one test, because its parts have an order: what measures time
+// runs alone, then all that mostly waits runs side by side, and at the end the
+// operator is looked at and uninstalled.
+func TestOperator(t *testing.T) {
+	t.Run("a policy change reaches an open session", testPolicyChange)
+	t.Run("side by side", func(t *testing.T) {
+		for name, test := range map[string]func(*testing.T){
+			"servers of every SDK get their answers":    testEverySDK,
+			"the real small model answers":              testRealModel,
+			"what cannot work is refused":               testRefusals,
+			"without a policy there is no sampling":     testNoPolicy,
+			"a key is missing, wrong, then right":       testKeys,
+			"a model cannot be reached":                 testUnreachableModel,
+			"a server crashes, then does not":           testCrashingServer,
+			"an image cannot be pulled":                 testImagePull,
+			"what listens is no MCP server":             testNotMCP,
+			"a sampler pod is killed":                   testSamplerKilled,
+			"a server behind a Service of its own":      testServiceSource,
+			"a server is scaled":                        testScale,
+			"a deleted MCPServer leaves nothing behind": testDelete,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t)
+			})
+		}
+	})
+	t.Run("the manager never restarted and logged no key", testManager)
+	t.Run("uninstalling the chart keeps CRDs and what runs", testUninstall)
+}
+
+func testManager(t *testing.T) {
+	var pods corev1.PodList
+	must(t, theCluster.client.List(t.Context(), &pods, client.InNamespace(operatorNamespace)))
+	if len(pods.Items) == 0 {
+		t.Fatalf("no pod of the manager in namespace %s", operatorNamespace)
+	}
+	for _, pod := range pods.Items {
+		log, err := theCluster.logs(t.Context(), operatorNamespace, pod.Name, &corev1.PodLogOptions{})
+		must(t, err)
+		for _, secret := range []string{wrongKey, rightKey} {
+			if strings.Contains(log, secret) {
+				t.Errorf("the log of pod %s holds a key", pod.Name)
+			}
+		}
+		for _, status := range pod.Status.ContainerStatuses {
+			if status.RestartCount != 0 || !status.Ready {
+				t.Errorf("pod %s: ready %v after %d restarts, want none\n%s", pod.Name, status.Ready, status.RestartCount, log)
+			}
+		}
+	}
+}
+
+// testUninstall comes last: it takes the operator away.
+func testUninstall(t *testing.T) {
+	s := newSpace(t)
+	s.runFakeModel(t)
+	server, policy := newServer("stays"), newPolicy("stays", "stays")
+	s.create(t, server, policy)
+	s.awaitReady(t, server, policy)
+
+	_, err := theCluster.helm(t.Context(), "uninstall", "mcp-sampling-operator", "--namespace", operatorNamespace, "--wait")
+	must(t, err)
+	eventually(t, patience, "the end of the manager", func(ctx context.Context) error {
+		var deployments appsv1.DeploymentList
+		if err := s.client.List(ctx, &deployments, client.InNamespace(operatorNamespace)); err != nil {
+			return err
+		}
+		if n := len(deployments.Items); n != 0 {
+			return fmt.Errorf("%d Deployments are left", n)
+		}
+		return nil
+	})
+
+	crds := &unstructured.UnstructuredList{}
+	crds.SetGroupVersionKind(apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinitionList"))
+	must(t, s.client.List(t.Context(), crds))
+	found := 0
+	for _, crd := range crds.Items {
+		if strings.HasSuffix(crd.GetName(), "."+mcpv1alpha1.GroupVersion.Group) {
+			found++
+		}
+	}
+	if found != 2 {
+		t.Errorf("%d CRDs are left, want both", found)
+	}
+	must(t, s.get(t.Context(), server))
+	if _, err := s.dial(t, server).summarize(t.Context()); err != nil {
+		t.Error(errors.Join(errors.New("samplers do not go on without the operator"), err))
+	}
+}

@@ -1,0 +1,239 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+)
+
+// reach is how long a change may take from the end of `kubectl apply` to the
+// first sampling request that follows it.
+const reach = 2 * time.Second
+
+// A change of the policy reaches the next sampling request of a session that is
+// open all the while, and no pod restarts for it.
+func testPolicyChange(t *testing.T) {
+	s := newSpace(t)
+	s.runFakeModel(t)
+	server, policy := newServer("summarizer"), newPolicy("policy", "summarizer")
+	s.create(t, server, policy)
+	s.awaitReady(t, server, policy)
+	before := s.pods(t)
+
+	caller := s.dial(t, server)
+	got, err := caller.summarize(t.Context())
+	must(t, err)
+	if want := (asked{"fast-1", 100}); got != want {
+		t.Fatalf("the model was asked as %+v, want %+v", got, want)
+	}
+
+	changes := []struct {
+		name  string
+		patch string
+		want  asked
+	}{
+		{"a lower maxTokens", `{"spec":{"parameters":{"maxTokens":{"max":50}}}}`, asked{"fast-1", 50}},
+		{"another default model", `{"spec":{"models":{"default":"large"}}}`, asked{"large-1", 50}},
+		{"a higher maxTokens", `{"spec":{"parameters":{"maxTokens":{"max":90}}}}`, asked{"large-1", 90}},
+		{"both at once", `{"spec":{"parameters":{"maxTokens":{"max":70}},"models":{"default":"fast"}}}`, asked{"fast-1", 70}},
+	}
+	for _, change := range changes {
+		_, err := s.kubectl(t.Context(), "", "patch", "smp", policy.Name, "-n", s.name, "--type=merge", "-p", change.patch)
+		must(t, err)
+		took := eventually(t, 30*time.Second, change.name+" in the open session", func(ctx context.Context) error {
+			got, err := caller.summarize(ctx)
+			if err != nil {
+				t.Fatalf("the session broke: %v", err)
+			}
+			if got != change.want {
+				return fmt.Errorf("the model was asked as %+v, want %+v", got, change.want)
+			}
+			return nil
+		})
+		t.Logf("%s: in the open session after %s", change.name, took.Round(time.Millisecond))
+		if took > reach {
+			t.Errorf("%s took %s, want at most %s", change.name, took, reach)
+		}
+	}
+	s.awaitReady(t, server, policy)
+	if after := s.pods(t); !equalPods(before, after) {
+		t.Errorf("pods changed:\nbefore %v\nafter  %v", before, after)
+	}
+}
+
+// pods returns the restarts of every pod of the product, by UID.
+func (s *space) pods(t *testing.T) map[types.UID]string {
+	t.Helper()
+	var list corev1.PodList
+	must(t, s.client.List(t.Context(), &list, client.InNamespace(s.name), client.HasLabels{"app.kubernetes.io/instance"}))
+	all := map[types.UID]string{}
+	for _, pod := range list.Items {
+		restarts := int32(0)
+		for _, status := range pod.Status.ContainerStatuses {
+			restarts += status.RestartCount
+		}
+		all[pod.UID] = fmt.Sprintf("%s, %d restarts", pod.Name, restarts)
+	}
+	return all
+}
+
+func equalPods(a, b map[types.UID]string) bool {
+	if len(a) == 0 || len(a) != len(b) {
+		return false
+	}
+	for uid, pod := range a {
+		if b[uid] != pod {
+			return false
+		}
+	}
+	return true
+}
+
+// mcp-go samples on the session's GET stream, FastMCP and the Go SDK on the
+// stream of the call. The caller runs in the cluster and knows status.url.
+func testEverySDK(t *testing.T) {
+	tests := map[string]struct {
+		server      *mcpv1alpha1.MCPServer
+		wantVersion string
+	}{
+		"mcp-go":  {newServer("summarizer-go"), "1.0.0"},
+		"FastMCP": {newServer("summarizer-fastmcp", running(image("summarizer-fastmcp", "dev"))), "1.0.0"},
+		"go-sdk":  {newServer("summarizer-gosdk", running(peersImage(), "/gosdkserver")), "1.0.0"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSpace(t)
+			s.runFakeModel(t)
+			policy := newPolicy("policy", tt.server.Name)
+			s.create(t, tt.server, policy)
+			s.awaitReady(t, tt.server, policy)
+
+			if info := tt.server.Status.Server; info == nil || info.Name != tt.server.Name || info.Version != tt.wantVersion ||
+				info.ProtocolVersion == "" || info.Tools == nil || *info.Tools == 0 {
+				t.Errorf("status.server is %+v, want what the server says of itself", info)
+			}
+			if want := fmt.Sprintf("http://%s.%s.svc.cluster.local/mcp", tt.server.Name, s.name); tt.server.Status.URL != want {
+				t.Errorf("status.url is %s, want %s", tt.server.Status.URL, want)
+			}
+			got, err := parseEcho(s.callInCluster(t, tt.server, "Boats float on water."))
+			must(t, err)
+			if want := (asked{"fast-1", 100}); got != want {
+				t.Errorf("the model was asked as %+v, want %+v: 120 tokens are more than the policy allows", got, want)
+			}
+		})
+	}
+}
+
+// The quickstart as it is, with the real small model.
+func testRealModel(t *testing.T) {
+	if os.Getenv("E2E_SMALL_MODEL") == "skip" {
+		t.Log("SKIPPED: E2E_SMALL_MODEL says so")
+		return
+	}
+	s := newSpace(t)
+	for _, file := range []string{"model.yaml", "summarizer-go.yaml", "policy.yaml"} {
+		data, err := os.ReadFile("../../examples/quickstart/" + file)
+		must(t, err)
+		text := strings.ReplaceAll(string(data), "namespace: mcp-demo", "namespace: "+s.name)
+		text = strings.ReplaceAll(text, "localhost/", strings.TrimSuffix(image("", ""), ":"))
+		_, err = s.kubectl(t.Context(), text, "apply", "-n", s.name, "-f", "-")
+		must(t, err)
+	}
+	server := &mcpv1alpha1.MCPServer{ObjectMeta: metav1.ObjectMeta{Name: "summarizer-go"}}
+	s.await(t, server, wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionTrue, reason: mcpv1alpha1.ReasonReady},
+		wantCondition{conditionType: mcpv1alpha1.ConditionSamplingReady, status: metav1.ConditionTrue})
+	answer, err := s.dial(t, server).call(t.Context(), "summarize", "The harbour of Bergen burned down in 1702. Merchants paid for new wooden houses on the old foundations.")
+	must(t, err)
+	said, model, found := strings.Cut(answer, "\n\n(model: ")
+	if !found || len(strings.Fields(said)) < 3 || !strings.Contains(model, "smollm2") || strings.Contains(said, "fake") {
+		t.Errorf("the tool's result is %q, want some words of the small model", answer)
+	}
+	t.Logf("the small model said: %s", said)
+}
+
+// Without a policy nothing is declared, so that the server sees a caller that
+// cannot sample; everything else works.
+func testNoPolicy(t *testing.T) {
+	s := newSpace(t)
+	server := newServer("alone")
+	s.create(t, server)
+	s.await(t, server,
+		wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionTrue},
+		wantCondition{conditionType: mcpv1alpha1.ConditionSamplingReady, status: metav1.ConditionFalse, reason: mcpv1alpha1.ReasonNoPolicy, message: []string{"SamplingPolicy"}},
+	)
+	caller := s.dial(t, server)
+	answer, err := caller.call(t.Context(), "echo", "hello")
+	must(t, err)
+	if answer != "hello" {
+		t.Errorf("echo says %q", answer)
+	}
+	if got, err := caller.summarize(t.Context()); err == nil {
+		t.Errorf("sampling was answered without a policy: %+v", got)
+	}
+
+	// A session that begins after a policy has come can sample.
+	s.runFakeModel(t)
+	policy := newPolicy("late", "alone")
+	s.create(t, policy)
+	s.awaitReady(t, server, policy)
+	if _, err := s.dial(t, server).summarize(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// What `kubectl apply` says is what users have to go by.
+func testRefusals(t *testing.T) {
+	s := newSpace(t)
+	tests := map[string]struct{ manifest, want string }{
+		"a default that is not allowed": {
+			manifest: `
+apiVersion: mcp-sampling.dev/v1alpha1
+kind: SamplingPolicy
+metadata: {name: refused}
+spec:
+  targetRefs: [{name: a}]
+  providers: [{name: openai, type: OpenAI}]
+  models: {default: large, allowed: [{name: small, provider: openai}]}`,
+			want: "spec.models.default must be the name of one of spec.models.allowed: add it there, or choose a default that is listed",
+		},
+		"two sources": {
+			manifest: `
+apiVersion: mcp-sampling.dev/v1alpha1
+kind: MCPServer
+metadata: {name: refused}
+spec:
+  container: {image: example.com/server:1}
+  service: {name: server, port: 80}`,
+			want: "name one source for the server: either spec.container (run this image) or spec.service (use a Service that is already there), not both and not neither",
+		},
+		"a field that is not there": {
+			manifest: `
+apiVersion: mcp-sampling.dev/v1alpha1
+kind: MCPServer
+metadata: {name: refused}
+spec:
+  contaner: {image: example.com/server:1}
+  container: {image: example.com/server:1}`,
+			want: `unknown field "spec.contaner"`,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			out, err := s.kubectl(t.Context(), tt.manifest, "apply", "-n", s.name, "-f", "-")
+			if err == nil || !strings.Contains(out, tt.want) {
+				t.Errorf("kubectl apply (error %v) says\n%s\nwant in it\n%s", err, out, tt.want)
+			}
+		})
+	}
+}
