@@ -1,0 +1,131 @@
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+)
+
+func contains(text, want string) error {
+	if !strings.Contains(text, want) {
+		return fmt.Errorf("%q does not contain %q", text, want)
+	}
+	return nil
+}
+
+func TestPolicyIsProgrammedWhenSamplersReportIt(t *testing.T) {
+	b := newBench(t)
+	b.startManager()
+	b.server("demo")
+	b.policy("policy", "demo")
+	policy, server := &mcpv1alpha1.SamplingPolicy{}, &mcpv1alpha1.MCPServer{}
+	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)
+	b.condition(policy, "policy", mcpv1alpha1.ConditionProgrammed, metav1.ConditionFalse, mcpv1alpha1.ReasonPending)
+
+	b.serverPod("demo", "server-1")
+	pod := b.samplerPod("demo", "sampler-1")
+	healthy := func() statusz.Report {
+		return statusz.Report{
+			ConfigHash: loaded(b, "demo").Hash(),
+			Providers:  []statusz.Provider{{Name: "openai", Credential: statusz.CredentialLoaded, State: statusz.ProviderUnknown}},
+			Server:     statusz.Server{State: statusz.ServerVerified, Name: "demo server"},
+		}
+	}
+	b.observer.report(pod.Name, healthy())
+	b.condition(policy, "policy", mcpv1alpha1.ConditionProgrammed, metav1.ConditionTrue, mcpv1alpha1.ReasonProgrammed)
+	b.condition(server, "demo", mcpv1alpha1.ConditionReady, metav1.ConditionTrue, mcpv1alpha1.ReasonReady)
+	if diff := cmp.Diff(mcpv1alpha1.TargetCounts{Attached: 1, Programmed: 1}, policy.Status.Targets); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+
+	// A change is announced to the pod and awaited; then the next one too, also
+	// to a pod that was touched before.
+	for generation := int64(2); generation <= 3; generation++ {
+		earlier := loaded(b, "demo").Hash()
+		change(b, "policy", &mcpv1alpha1.SamplingPolicy{}, func(p *mcpv1alpha1.SamplingPolicy) { p.Spec.Parameters.MaxTokens.Max = 10 * generation })
+		b.condition(policy, "policy", mcpv1alpha1.ConditionProgrammed, metav1.ConditionFalse, mcpv1alpha1.ReasonPending)
+		b.eventually("the pod is touched", func() error {
+			hash := loaded(b, "demo").Hash()
+			if hash == earlier {
+				return fmt.Errorf("the configuration is still the old one")
+			}
+			return contains(read(b, pod.Name, &corev1.Pod{}).Annotations[mcpv1alpha1.AnnotationConfigHash], hash)
+		})
+		b.observer.report(pod.Name, healthy())
+		b.condition(policy, "policy", mcpv1alpha1.ConditionProgrammed, metav1.ConditionTrue, mcpv1alpha1.ReasonProgrammed)
+	}
+	if got := read(b, "demo", &mcpv1alpha1.MCPServer{}).Status.SamplingPolicy.ProgrammedGeneration; got != 3 {
+		t.Errorf("programmed generation is %d, want 3", got)
+	}
+}
+
+func TestOldestPolicyGovernsAndTheNextOneFollows(t *testing.T) {
+	b := newBench(t)
+	b.startManager()
+	b.server("demo")
+	// Made within the same second or not, "a" comes first.
+	first := b.policy("a", "demo")
+	b.policy("b", "demo")
+	policy := &mcpv1alpha1.SamplingPolicy{}
+	b.condition(policy, "b", mcpv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcpv1alpha1.ReasonConflicted)
+	if diff := cmp.Diff([]mcpv1alpha1.Conflict{{Target: "demo", Policy: "a"}}, policy.Status.Conflicts); diff != "" {
+		t.Errorf("conflicts (-want +got):\n%s", diff)
+	}
+	b.condition(policy, "a", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)
+
+	if err := b.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	b.condition(policy, "b", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)
+	b.eventually("the server follows", func() error {
+		if got := loaded(b, "demo").Policy; got == nil || got.Name != "b" {
+			return fmt.Errorf("the rendered policy is %+v", got)
+		}
+		return nil
+	})
+}
+
+func TestPolicySaysThatItsTargetIsMissing(t *testing.T) {
+	b := newBench(t)
+	b.startManager()
+	b.policy("policy", "demo")
+	policy := &mcpv1alpha1.SamplingPolicy{}
+	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcpv1alpha1.ReasonTargetNotFound)
+	b.condition(policy, "policy", mcpv1alpha1.ConditionProgrammed, metav1.ConditionFalse, mcpv1alpha1.ReasonNoTargets)
+	server := b.server("demo")
+	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)
+	if err := b.Delete(t.Context(), server); err != nil {
+		t.Fatal(err)
+	}
+	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcpv1alpha1.ReasonTargetNotFound)
+}
+
+func TestServerThatIsNoLongerATargetLosesThePolicy(t *testing.T) {
+	b := newBench(t)
+	b.startManager()
+	b.server("one")
+	b.server("two")
+	b.policy("policy", "one")
+	governed := func(name string, want bool) {
+		b.Helper()
+		b.eventually(fmt.Sprintf("server %s: policy %t", name, want), func() error {
+			s := read(b, name, &mcpv1alpha1.MCPServer{})
+			if got := s.Status.SamplingPolicy != nil; got != want || s.Status.ObservedGeneration == 0 {
+				return fmt.Errorf("status.samplingPolicy is %+v", s.Status.SamplingPolicy)
+			}
+			return nil
+		})
+	}
+	governed("one", true)
+	governed("two", false)
+	change(b, "policy", &mcpv1alpha1.SamplingPolicy{}, func(p *mcpv1alpha1.SamplingPolicy) { p.Spec.TargetRefs[0].Name = "two" })
+	governed("two", true)
+	governed("one", false)
+}
