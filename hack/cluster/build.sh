@@ -36,7 +36,8 @@ tools=$cache/bin/tools-$hash
 run() {
   local label=$1 began=$SECONDS ticker
   shift
-  (while sleep 15; do echo "  $label: $((SECONDS - began)) s" >&2; done) &
+  # The last sleep outlives the loop: it must not hold the output open for who waits for its end.
+  (while sleep 15 >/dev/null 2>&1; do echo "  $label: $((SECONDS - began)) s" >&2; done) &
   ticker=$!
   local status=0
   "$@" >&2 || status=$?

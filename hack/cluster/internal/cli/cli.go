@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/layout"
 	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/lifecycle"
@@ -85,6 +86,9 @@ helm, etcd or kube-apiserver is that component.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	// Components put flags of theirs among the process's flags, which cobra would list as ours.
+	pflag.CommandLine.VisitAll(func(f *pflag.Flag) { f.Hidden = true })
 	root.PersistentFlags().StringVar(&a.name, "name", defaultName, "the cluster's name")
 	root.AddCommand(a.up(), a.down(), a.status(), a.kubeconfig(), a.load(), a.logs(), a.nodeInit(), a.nodeSupervise())
 	return root
