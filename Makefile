@@ -6,7 +6,7 @@ SHELL := /usr/bin/env bash
 MAKEFLAGS += --no-builtin-rules
 
 TOOL := go tool -modfile=hack/tools/go.mod
-LDFLAGS := -s -w
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 # Which cluster to use: own (a node in namespaces of its own, root on Linux),
 # kind (docker and kind on the PATH) or current (your kubeconfig).
@@ -43,7 +43,8 @@ check: ## generate + fmt + lint, and fail if that changed a file
 
 .PHONY: build
 build: ## Build bin/manager and bin/sampler
-	CGO_ENABLED=0 go build -trimpath -ldflags='$(LDFLAGS)' -o bin/ ./cmd/manager ./cmd/sampler
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.buildVersion=$(VERSION)' -o bin/ ./cmd/manager
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/sampler
 
 .PHONY: images
 images: ## Build the container images with docker, or with buildah where no docker daemon answers

@@ -138,7 +138,9 @@ run() { # PHASE...
 		current=$phase
 		"phase_$phase"
 		took=$((SECONDS - started))
-		say "$phase: done in $((took / 60))m$((took % 60))s"
+		if [[ " ${skipped[*]-}" != *" $phase ("* ]]; then
+			say "$phase: passed in $((took / 60))m$((took % 60))s"
+		fi
 	done
 	current=
 }
