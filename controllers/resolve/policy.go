@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
@@ -105,15 +106,13 @@ func Policy(policy *mcpv1alpha1.SamplingPolicy, all []mcpv1alpha1.SamplingPolicy
 			plan.Conflicts = append(plan.Conflicts, mcpv1alpha1.Conflict{Target: target, Policy: winner.Name})
 		}
 	}
-	if _, _, err := effectivePolicy(policy); err != nil {
-		plan.Problem = oneLine(err)
-	}
+	_, _, plan.Problem = effectivePolicy(policy)
 	return plan
 }
 
 // effectivePolicy is the form of a policy that samplers read, and the Secrets
-// that it needs. The error says what samplers would not take.
-func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (*config.Policy, []SecretMount, error) {
+// that it needs; or the problem that samplers would have with it.
+func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (_ *config.Policy, _ []SecretMount, problem string) {
 	spec := &policy.Spec
 	out := config.Policy{
 		Name: policy.Name,
@@ -148,14 +147,15 @@ func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (*config.Policy, []Secr
 		Policy:     &out,
 	}.WithDefaults()
 	if err := whole.Validate(); err != nil {
-		return nil, nil, err
+		// Users know the same fields under spec.
+		return nil, nil, strings.ReplaceAll(oneLine(err), "policy.", "spec.")
 	}
 	secrets := make([]SecretMount, 0, len(keys))
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		slices.Sort(keys[name])
 		secrets = append(secrets, SecretMount{Name: name, Keys: slices.Compact(keys[name])})
 	}
-	return whole.Policy, secrets, nil
+	return whole.Policy, secrets, ""
 }
 
 func provider(p *mcpv1alpha1.Provider) config.Provider {

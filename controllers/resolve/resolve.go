@@ -100,10 +100,10 @@ func Server(in Input) Plan {
 		return plan
 	}
 	plan.Policy = &Attachment{Name: winner.Name, Generation: winner.Generation}
-	policy, secrets, err := effectivePolicy(winner)
-	if err != nil {
+	policy, secrets, problem := effectivePolicy(winner)
+	if problem != "" {
 		plan.refuse(mcpv1alpha1.ConditionSamplingReady, mcpv1alpha1.ReasonInvalidPolicy,
-			fmt.Sprintf("SamplingPolicy %q is invalid, so the server runs without sampling; correct it: %s", winner.Name, oneLine(err)))
+			fmt.Sprintf("SamplingPolicy %q is invalid, so the server runs without sampling; correct it: %s", winner.Name, problem))
 		return plan
 	}
 	plan.Config.Policy = policy
