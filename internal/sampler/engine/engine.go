@@ -1,0 +1,175 @@
+// Package engine answers sampling requests: it asks the policy what to do, calls
+// the model, and says what became of it. One Engine serves one configuration;
+// a change makes a new one, and requests that run keep the old.
+//
+// Nothing of what a provider says when it fails reaches the server, and no key
+// and no message content reaches the log.
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/openai"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// Options configure an Engine. Only Server is required.
+type Options struct {
+	// Server names the MCP server in the log.
+	Server config.Server
+	// Policy is validated and has its defaults; nil means that nothing is
+	// answered.
+	Policy *config.Policy
+	// Logger takes one record a request; nil drops them.
+	Logger *slog.Logger
+	// Telemetry counts; nil counts nothing.
+	Telemetry *telemetry.Telemetry
+	// Previous is the engine of the configuration before. What it knows of
+	// providers that stay the same is kept, so that a change elsewhere in the
+	// policy does not make them look unknown for a moment.
+	Previous *Engine
+
+	// newClient makes the client of a provider; tests put a fake there.
+	newClient func(config.Provider, func() (string, error)) (provider.Provider, error)
+}
+
+// Engine answers the sampling requests of one configuration. Its methods may be
+// called concurrently.
+type Engine struct {
+	server    config.Server
+	policy    *config.Policy
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	transport *http.Transport
+	targets   []*target // in the policy's order
+}
+
+// target is one provider of the policy.
+type target struct {
+	config config.Provider
+	client provider.Provider
+	key    credential
+	health health
+}
+
+// New makes an engine. It calls nobody.
+func New(o Options) (*Engine, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{server: o.Server, policy: o.Policy, log: o.Logger, telemetry: o.Telemetry}
+	if o.Policy == nil {
+		return e, nil
+	}
+	if o.newClient == nil {
+		e.transport = openai.NewTransport()
+		o.newClient = e.newClient
+	}
+	for _, c := range o.Policy.Providers {
+		t := &target{config: c, key: credential{config: c.Credential}}
+		client, err := o.newClient(c, t.keySource())
+		if err != nil {
+			return nil, fmt.Errorf("provider %s: %w", c.Name, err)
+		}
+		t.client = client
+		if before := o.Previous.target(c.Name); before != nil && sameProvider(before.config, c) {
+			t.health.inherit(&before.health)
+		}
+		t.checkKey()
+		e.targets = append(e.targets, t)
+	}
+	return e, nil
+}
+
+// newClient makes the adapter for a provider's family.
+func (e *Engine) newClient(c config.Provider, key func() (string, error)) (provider.Provider, error) {
+	switch c.Type {
+	case config.ProviderOpenAI:
+		options := openai.Options{BaseURL: c.BaseURL, Key: key, Retries: c.Retries, Transport: e.transport}
+		if c.OpenAI != nil {
+			options.MaxTokensField = c.OpenAI.MaxTokensField
+		}
+		return openai.New(options)
+	default:
+		return nil, fmt.Errorf("unknown type %q", c.Type)
+	}
+}
+
+// target finds a provider by its name. A nil engine has none.
+func (e *Engine) target(name string) *target {
+	if e == nil {
+		return nil
+	}
+	for _, t := range e.targets {
+		if t.config.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// sameProvider reports whether what is known of one provider is true of the
+// other. How often is tried and how long is waited does not count.
+func sameProvider(a, b config.Provider) bool {
+	if a.Type != b.Type || a.BaseURL != b.BaseURL || (a.Credential == nil) != (b.Credential == nil) {
+		return false
+	}
+	return a.Credential == nil || *a.Credential == *b.Credential
+}
+
+// Declare says what the server is told when a caller that declared caller
+// initializes.
+func (e *Engine) Declare(caller wire.SamplingCapability) wire.SamplingCapability {
+	return policy.Declare(e.policy, caller)
+}
+
+// Takes reports whether Answer serves this request; if not, it is the caller's.
+func (e *Engine) Takes(s policy.Session, params json.RawMessage) bool {
+	// Only in mode Fallback does it depend on the request.
+	needsTools := e.policy != nil && e.policy.Mode == config.ModeFallback && s.Caller.Declared && wire.NeedsTools(params)
+	return policy.Takes(e.policy, s, needsTools)
+}
+
+// Status reports on each provider, in the policy's order.
+func (e *Engine) Status() []statusz.Provider {
+	if len(e.targets) == 0 {
+		return nil
+	}
+	list := make([]statusz.Provider, len(e.targets))
+	for i, t := range e.targets {
+		list[i] = t.status()
+	}
+	return list
+}
+
+// Run keeps Status fresh until ctx ends.
+func (e *Engine) Run(ctx context.Context) {
+	var g sync.WaitGroup
+	for _, t := range e.targets {
+		g.Go(func() { t.watch(ctx) })
+	}
+	g.Wait()
+	if e.transport != nil {
+		e.transport.CloseIdleConnections()
+	}
+}
+
+// asProviderError is for errors of adapters that break their promise, too.
+func asProviderError(err error) *provider.Error {
+	var known *provider.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return &provider.Error{Kind: provider.KindFailed, Detail: "it failed", Cause: err}
+}
