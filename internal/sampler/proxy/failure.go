@@ -25,10 +25,15 @@ func fail(w http.ResponseWriter, status int, id json.RawMessage, code int, text 
 	_, _ = w.Write(wire.AppendError(nil, id, &wire.Error{Code: code, Message: text})) // a caller that left
 }
 
+// callerLeft reports whether an exchange ended because nobody waits for it.
+func (h *Handler) callerLeft(r *http.Request) bool {
+	return r.Context().Err() != nil && h.ctx.Err() == nil
+}
+
 // unreachable answers a caller whose request got no response from the server.
 func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.RawMessage, err error) {
-	if r.Context().Err() != nil && h.ctx.Err() == nil {
-		panic(http.ErrAbortHandler) // the caller has left
+	if h.callerLeft(r) {
+		panic(http.ErrAbortHandler)
 	}
 	// The error names addresses: it is for the log, the caller gets less.
 	h.Logger.Warn("the server did not answer", "error", err)

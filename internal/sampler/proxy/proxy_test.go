@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -111,6 +112,19 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// got returns how often the server got this body.
+func (s *fakeServer) got(body string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, b := range s.bodies {
+		if b == body {
+			n++
+		}
+	}
+	return n
+}
+
 // events returns a handler that sends these bytes as an event stream.
 func events(stream string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -212,9 +226,14 @@ func await[T any](t *testing.T, what string, from <-chan T) T {
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	deadline := time.After(patience)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline:
 			t.Fatalf("timed out: %s", what)
+		case <-tick.C:
 		}
 	}
 }
@@ -226,13 +245,16 @@ type fakePods struct {
 	pods map[string]http.Handler
 	// failures is how many requests still break off after they were sent.
 	failures int
-	hosts    []string
+	hosts    map[string]bool
 }
 
 func (p *fakePods) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	pod := p.pods[r.URL.Host]
-	p.hosts = append(p.hosts, r.Host)
+	if p.hosts == nil {
+		p.hosts = map[string]bool{}
+	}
+	p.hosts[r.Host] = true
 	fails := p.failures > 0 && r.Method == http.MethodPost
 	if fails {
 		p.failures--
@@ -250,6 +272,13 @@ func (p *fakePods) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	pod.ServeHTTP(w, r)
 	return w.Result(), nil
+}
+
+// names returns what the pods were called in requests.
+func (p *fakePods) names() map[string]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.hosts)
 }
 
 func (p *fakePods) set(host string, pod http.Handler) {

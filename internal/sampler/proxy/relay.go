@@ -63,7 +63,7 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	case err == nil:
 		out.flush()
 		return outcome{over: in.call == nil || in.answered}
-	case in.answered, r.Context().Err() != nil:
+	case in.answered, h.callerLeft(r):
 		return outcome{over: true}
 	}
 	h.Logger.Warn("a stream of the server broke off", "session", in.session.digest, "error", err)
@@ -85,7 +85,7 @@ func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Respo
 		body = flushReader{resp.Body, out}
 	}
 	if _, err := io.CopyBuffer(out, onlyReader{body}, *buffer); err != nil {
-		if r.Context().Err() == nil {
+		if !h.callerLeft(r) {
 			h.Logger.Warn("a response of the server broke off", "error", err)
 		}
 		return outcome{over: true, broken: true}
