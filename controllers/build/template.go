@@ -89,6 +89,12 @@ func mergeTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, patch []byt
 		return nil, err
 	}
 	out := &corev1ac.PodTemplateSpecApplyConfiguration{}
+	var wrong *json.UnmarshalTypeError
+	if errors.As(json.Unmarshal(merged, out), &wrong) {
+		return nil, fmt.Errorf("%s is a %s, must be of type %s", wrong.Field, wrong.Value, wrong.Type)
+	}
+	// This one knows case and unknown fields; its paths have indexes.
+	out = &corev1ac.PodTemplateSpecApplyConfiguration{}
 	unknown, err := kjson.UnmarshalStrict(merged, out)
 	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, err
