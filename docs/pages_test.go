@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
@@ -70,8 +71,9 @@ func TestYAMLBlocksAreWhatTheOperatorTakes(t *testing.T) {
 	}
 }
 
-// checkDocument returns what is wrong with a document, "" if nothing. A part
-// without a kind that begins with spec belongs to a SamplingPolicy.
+// checkDocument returns what is wrong with a document, "" if nothing. What has
+// no kind is a part of one of ours if it begins with spec, and else values of
+// the chart.
 func checkDocument(document string) string {
 	var head struct {
 		APIVersion string `json:"apiVersion"`
@@ -90,10 +92,16 @@ func checkDocument(document string) string {
 		return checkServer(data)
 	case head.Kind == "SamplingPolicy":
 		return checkPolicy(data)
+	case head.Kind == "NetworkPolicy":
+		err = yaml.UnmarshalStrict(data, &networkingv1.NetworkPolicy{})
 	case head.Kind == "" && head.Spec != nil:
-		err = yaml.UnmarshalStrict(data, &mcpv1alpha1.SamplingPolicy{})
+		if err = yaml.UnmarshalStrict(data, &mcpv1alpha1.SamplingPolicy{}); err != nil && checkPart(data) == "" {
+			err = nil
+		}
 	case head.Kind == "":
 		return checkValues(data)
+	default:
+		return "nothing here knows kind " + head.Kind
 	}
 	if err != nil {
 		return err.Error()
@@ -123,12 +131,17 @@ func checkServer(data []byte) string {
 	if (server.Spec.Container == nil) == (server.Spec.Service == nil) {
 		return "it has no source, or two"
 	}
-	in := resolve.Input{Server: &server}
+	return checkSpec(&server)
+}
+
+// checkSpec plans and builds a server.
+func checkSpec(server *mcpv1alpha1.MCPServer) string {
+	in := resolve.Input{Server: server}
 	if source := server.Spec.Service; source != nil {
 		in.Service = &corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: source.Port}}}}
 	}
 	plan := resolve.Server(in)
-	objects, err := build.For(&server, plan, build.Options{SamplerImage: "sampler"})
+	objects, err := build.For(server, plan, build.Options{SamplerImage: "sampler"})
 	if err != nil {
 		return err.Error()
 	}
@@ -136,6 +149,16 @@ func checkServer(data []byte) string {
 		return refusal.Message
 	}
 	return ""
+}
+
+// checkPart checks a part of an MCPServer, as if it had a name and a source.
+func checkPart(data []byte) string {
+	var server mcpv1alpha1.MCPServer
+	if err := yaml.UnmarshalStrict(data, &server); err != nil {
+		return err.Error()
+	}
+	server.Name = "any"
+	return checkSpec(&server)
 }
 
 // checkValues holds a block without a kind to the values of the chart.
