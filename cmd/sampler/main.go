@@ -1,0 +1,107 @@
+// Command sampler is the data plane: it stands in front of one MCP server,
+// connects callers to it, and answers the server's sampling requests as its
+// configuration says.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // for images without a CA bundle
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	// The first signal drains; the default action of a second one ends at once.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "sampler:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "sampler",
+		Short:         "Answer the sampling requests of an MCP server, for callers that cannot",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(serveCommand())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
+}
+
+func serveCommand() *cobra.Command {
+	var (
+		o                   sampler.Options
+		logLevel, logFormat string
+	)
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Stand in front of an MCP server",
+		Long: `Stand in front of an MCP server: callers connect here instead of to the server.
+
+Everything passes through as it is, but for sampling: the server is told that its
+client can sample, and its sampling requests are answered from the models that
+the configuration names. The file is read again when it changes; sessions stay.
+
+The admin port serves /healthz, /readyz, /statusz and /metrics. It needs no
+credentials: do not make it public.`,
+		Example: `  # in front of the server that examples/standalone/sampler.yaml names
+  OPENAI_API_KEY=... sampler serve --config examples/standalone/sampler.yaml --listen 127.0.0.1:8808`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLogger(cmd.ErrOrStderr(), logLevel, logFormat)
+			if err != nil {
+				return err
+			}
+			o.Log, o.Version = log, version
+			s, err := sampler.New(o)
+			if err != nil {
+				return err
+			}
+			return s.Run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.ConfigPath, "config", "", "the configuration `file` (required)")
+	f.StringVar(&o.Listen, "listen", ":8080", "the `address` for callers")
+	f.StringVar(&o.AdminListen, "admin-listen", ":9090", "the `address` for health, status and metrics")
+	f.DurationVar(&o.DrainTimeout, "drain-timeout", 50*time.Second, "how long running calls may take to end after SIGTERM")
+	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&logFormat, "log-format", "json", "json or text")
+	if err := cmd.MarkFlagRequired("config"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	return cmd
+}
+
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: write debug, info, warn or error", level)
+	}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+	default:
+		return nil, errors.New("--log-format: write json or text")
+	}
+}

@@ -1,0 +1,56 @@
+package sampler
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+)
+
+// adminHandler serves what the cluster and the operator ask. It is a port of
+// its own, so that callers never reach it.
+func (s *Server) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		plain(w, http.StatusOK, "ok")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if s.draining.Load() {
+			plain(w, http.StatusServiceUnavailable, "draining")
+			return
+		}
+		plain(w, http.StatusOK, "ok")
+	})
+	mux.HandleFunc("GET "+statusz.Path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		_ = enc.Encode(s.report()) // the reader is gone: nobody is left to tell
+	})
+	mux.Handle("GET /metrics", s.metrics)
+	return mux
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n")) // the reader is gone: nobody is left to tell
+}
+
+func (s *Server) report() statusz.Report {
+	snap := s.live.current()
+	report := statusz.Report{
+		ConfigHash: snap.hash,
+		Providers:  snap.engine.Status(),
+		Server:     s.found(),
+		Sessions:   s.live.handler.Load().Sessions(),
+	}
+	if snap.cfg.Policy != nil {
+		report.Policy = snap.cfg.Policy.Name
+	}
+	if err := s.file.Err(); err != nil {
+		report.ConfigError = statusz.Clean(err.Error())
+	}
+	return report
+}

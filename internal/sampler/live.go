@@ -1,0 +1,162 @@
+package sampler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/engine"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// snapshot is one configuration in use. A request keeps the one it began with.
+type snapshot struct {
+	cfg    *config.Effective
+	hash   string
+	engine *engine.Engine
+	// stop ends what the engine does beside answering.
+	stop context.CancelFunc
+}
+
+// live is the configuration in use and what was made from it. A new policy is a
+// new engine behind the same proxy, so that no session notices; only a new
+// upstream is a new proxy.
+type live struct {
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+
+	snap    atomic.Pointer[snapshot]
+	handler atomic.Pointer[proxy.Handler]
+
+	mu     sync.Mutex // serialises use, shutdown and close
+	closed bool
+	beside sync.WaitGroup
+
+	waiting chan struct{} // closed at the next change
+}
+
+func (l *live) current() *snapshot { return l.snap.Load() }
+
+// changed returns a channel that is closed when the next configuration is taken
+// into use. Ask for it before current.
+func (l *live) changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == nil {
+		l.waiting = make(chan struct{})
+	}
+	return l.waiting
+}
+
+// use takes a configuration into use.
+func (l *live) use(c *config.Effective) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errors.New("the sampler ends")
+	}
+	before := l.snap.Load()
+	hash := c.Hash()
+	if before != nil && before.hash == hash {
+		return nil
+	}
+	options := engine.Options{Server: c.Server, Policy: c.Policy, Logger: l.log, Telemetry: l.telemetry}
+	if before != nil {
+		options.Previous = before.engine
+	}
+	eng, err := engine.New(options)
+	if err != nil {
+		return fmt.Errorf("use the policy: %w", err)
+	}
+	handler := l.handler.Load()
+	if before == nil || before.cfg.Upstream != c.Upstream {
+		if handler, err = l.newHandler(c); err != nil {
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l.beside.Go(func() { eng.Run(ctx) })
+	l.snap.Store(&snapshot{cfg: c, hash: hash, engine: eng, stop: stop})
+	if before != nil {
+		before.stop()
+		l.log.Info("a new configuration is in use", "configHash", hash, "before", before.hash)
+	}
+	if old := l.handler.Swap(handler); old != nil && old != handler {
+		// Sessions with the server that was here before end with their server.
+		l.beside.Go(old.Close)
+	}
+	if l.waiting != nil {
+		close(l.waiting)
+		l.waiting = nil
+	}
+	return nil
+}
+
+func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
+	upstream, err := url.Parse(c.Upstream.URL)
+	if err != nil {
+		return nil, fmt.Errorf("upstream.url: %w", err)
+	}
+	handler, err := proxy.New(proxy.Options{Upstream: upstream, ServerName: c.Server.Name, Sampling: l, Logger: l.log})
+	if err != nil {
+		return nil, fmt.Errorf("set up the proxy: %w", err)
+	}
+	return handler, nil
+}
+
+// shutdown lets running calls end.
+func (l *live) shutdown(ctx context.Context) error {
+	if handler := l.handler.Load(); handler != nil {
+		return handler.Shutdown(ctx)
+	}
+	return nil
+}
+
+// close ends everything and waits for it.
+func (l *live) close() {
+	l.mu.Lock()
+	l.closed = true
+	snap, handler := l.snap.Load(), l.handler.Load()
+	l.mu.Unlock()
+	if snap != nil {
+		snap.stop()
+	}
+	if handler != nil {
+		handler.Close()
+	}
+	l.beside.Wait()
+}
+
+// ServeHTTP implements http.Handler for callers.
+func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.handler.Load().ServeHTTP(w, r)
+}
+
+// Declare implements proxy.Sampling.
+func (l *live) Declare(caller wire.SamplingCapability) wire.SamplingCapability {
+	return l.current().engine.Declare(caller)
+}
+
+// Takes implements proxy.Sampling.
+func (l *live) Takes(s proxy.Session, params json.RawMessage) bool {
+	return l.current().engine.Takes(policySession(s), params)
+}
+
+// Answer implements proxy.Sampling.
+func (l *live) Answer(ctx context.Context, s proxy.Session, params json.RawMessage) (json.RawMessage, *wire.Error) {
+	return l.current().engine.Answer(ctx, s.ID, policySession(s), params)
+}
+
+func policySession(s proxy.Session) policy.Session {
+	return policy.Session{Caller: s.Caller, Declared: s.Declared}
+}

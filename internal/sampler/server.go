@@ -1,0 +1,175 @@
+// Package sampler puts one sampler together: the proxy that callers talk to,
+// the engine that answers sampling requests, the sampler's own session with the
+// server, and the admin port. It owns starting, taking new configurations into
+// use, and draining.
+package sampler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/reload"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
+)
+
+const (
+	// readHeaderTimeout and idleTimeout keep callers that do nothing from
+	// holding connections.
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	// settleTime is how long a sampler that is to end goes on serving although
+	// it is no longer ready, until nobody sends it new calls.
+	settleTime = 3 * time.Second
+)
+
+// Options configure a Server. All but Log and Version are required.
+type Options struct {
+	// ConfigPath is the effective configuration's file.
+	ConfigPath string
+	// Listen is the address for callers, AdminListen that for health, status
+	// and metrics.
+	Listen, AdminListen string
+	// DrainTimeout is how long running calls may take to end.
+	DrainTimeout time.Duration
+	// Version is the sampler's own.
+	Version string
+	Log     *slog.Logger
+}
+
+// Server is a sampler.
+type Server struct {
+	Options
+	file      *reload.File
+	live      live
+	mcp       net.Listener
+	admin     net.Listener
+	metrics   http.Handler
+	draining  atomic.Bool
+	finding   atomic.Pointer[statusz.Server]
+	telemetry *telemetry.Telemetry
+}
+
+// New reads the configuration and opens both ports. What is wrong with either
+// is an error that says so; nothing runs until Run.
+func New(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{Options: o}
+	var err error
+	if s.telemetry, s.metrics, err = telemetry.New(); err != nil {
+		return nil, fmt.Errorf("set up metrics: %w", err)
+	}
+	s.live.log, s.live.telemetry = o.Log, s.telemetry
+	s.file = reload.New(o.ConfigPath, o.Log, s.live.use)
+	if err := s.file.Load(); err != nil {
+		s.live.close()
+		return nil, err
+	}
+	if s.mcp, err = net.Listen("tcp", o.Listen); err != nil {
+		s.live.close()
+		return nil, fmt.Errorf("listen for callers: %w", err)
+	}
+	if s.admin, err = net.Listen("tcp", o.AdminListen); err != nil {
+		s.live.close()
+		_ = s.mcp.Close()
+		return nil, fmt.Errorf("listen for health, status and metrics: %w", err)
+	}
+	return s, nil
+}
+
+// Addr is where callers connect, AdminAddr where the admin port is.
+func (s *Server) Addr() net.Addr { return s.mcp.Addr() }
+
+// AdminAddr is where health, status and metrics are served.
+func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
+
+// Run serves until ctx ends, then lets running calls end within DrainTimeout.
+func (s *Server) Run(ctx context.Context) error {
+	callers := &http.Server{
+		Handler:           &s.live,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	admin := &http.Server{
+		Handler:           s.adminHandler(),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readHeaderTimeout,
+		WriteTimeout:      readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	// What runs beside the callers goes on while they drain: the file is
+	// followed and /statusz answers until the last call is over.
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	failed, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+
+	var g errgroup.Group
+	serve := func(srv *http.Server, l net.Listener) func() error {
+		return func() error {
+			if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				fail(err)
+				return fmt.Errorf("serve %s: %w", l.Addr(), err)
+			}
+			return nil
+		}
+	}
+	g.Go(serve(callers, s.mcp))
+	g.Go(serve(admin, s.admin))
+	g.Go(func() error {
+		err := s.file.Run(beside)
+		if err != nil {
+			fail(err)
+		}
+		return err
+	})
+	g.Go(func() error { s.runResident(failed); return nil })
+	s.Log.Info("the sampler serves", "listen", s.mcp.Addr().String(), "admin", s.admin.Addr().String(),
+		"server", s.live.current().cfg.Server.Name, "configHash", s.live.current().hash)
+
+	<-failed.Done()
+	s.drain(callers, ctx.Err() != nil)
+	stop()
+	s.live.close()
+	_ = admin.Close()
+	err := g.Wait()
+	if shutdownErr := s.telemetry.Shutdown(context.WithoutCancel(ctx)); err == nil && shutdownErr != nil {
+		err = fmt.Errorf("end metrics: %w", shutdownErr)
+	}
+	return err
+}
+
+// drain lets the calls that run come to their end. asked is false after a
+// failure, when there is nothing to wait for.
+func (s *Server) drain(callers *http.Server, asked bool) {
+	s.draining.Store(true)
+	if !asked {
+		_ = callers.Close()
+		return
+	}
+	s.Log.Info("draining", "timeout", s.DrainTimeout.String())
+	ctx, cancel := context.WithTimeout(context.Background(), s.DrainTimeout)
+	defer cancel()
+	select { // new calls still come until every router knows that this one ends
+	case <-ctx.Done():
+	case <-time.After(min(settleTime, s.DrainTimeout/4)):
+	}
+	if err := s.live.shutdown(ctx); err != nil {
+		s.Log.Warn("calls were cut off at the end of the drain time", "error", err)
+	}
+	if err := callers.Shutdown(ctx); err != nil {
+		_ = callers.Close()
+	}
+}
