@@ -146,7 +146,8 @@ python_image() {
 	local name=$1 folder=$2 archive base=
 	shift 2
 	archive=$images/$name-$({
-		cat hack/example-images.sh "$folder"/{Dockerfile,requirements.txt,*.py} hack/demo/requirements-fastmcp.txt
+		declare -f python_root python_base build
+		cat "$folder"/{Dockerfile,requirements.txt,*.py} hack/demo/requirements-fastmcp.txt
 		echo "$builder $platform"
 	} | hash_of).tar
 	[[ -e $archive ]] || {
