@@ -34,8 +34,13 @@ func main() {
 	}
 }
 
+// newHandler offers the versions that have sessions. The transport keeps to
+// them anyway, but answers server/discover as if it did not, and callers written
+// with mcp-go then insist on a version that it refuses.
 func newHandler() http.Handler {
-	server := mcp.NewServer(&mcp.Implementation{Name: "summarizer-gosdk", Version: "1.0.0"}, nil)
+	server := mcp.NewServer(&mcp.Implementation{Name: "summarizer-gosdk", Version: "1.0.0"}, &mcp.ServerOptions{
+		SupportedProtocolVersions: []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"},
+	})
 	mcp.AddTool(server, &mcp.Tool{Name: "summarize", Description: "Summarize a text by sampling."}, summarize)
 	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil)
 }
