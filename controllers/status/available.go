@@ -26,8 +26,8 @@ type part struct {
 	crashing string
 	// memory is the field to raise if a container needs more.
 	memory string
-	// image is the place where the image is chosen.
-	image string
+	// image is the place where the image is chosen, spec that of all else.
+	image, spec string
 }
 
 func serverPart(in ServerInput) part {
@@ -41,6 +41,7 @@ func serverPart(in ServerInput) part {
 		crashing: mcpv1alpha1.ReasonServerCrashing,
 		memory:   "spec.container.resources.limits",
 		image:    "spec.container.image, or spec.podTemplate.spec.imagePullSecrets",
+		spec:     "spec.container and spec.podTemplate",
 	}
 }
 
@@ -54,6 +55,7 @@ func samplerPart(in ServerInput) part {
 		crashing: mcpv1alpha1.ReasonSamplerCrashing,
 		memory:   "spec.sampler.resources.limits",
 		image:    "the operator's --sampler-image, or spec.sampler.podTemplate.spec.imagePullSecrets",
+		spec:     "spec.sampler.podTemplate",
 	}
 }
 
@@ -148,7 +150,7 @@ func (p part) containerProblem(c corev1.ContainerStatus) *verdict {
 		v = no(mcpv1alpha1.ReasonImagePullFailed, fmt.Sprintf("the image %s of the %s %s: check %s", quote(c.Image), p.name, why, p.image))
 	case waiting != nil && slices.Contains([]string{"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError", "RunContainerError"}, waiting.Reason):
 		v = no(mcpv1alpha1.ReasonContainerRefused,
-			fmt.Sprintf("the container %s of the %s cannot be created%s", quote(c.Name), p.name, detail(waiting.Message)))
+			fmt.Sprintf("the container %s of the %s cannot be created%s: create what is missing, or correct %s", quote(c.Name), p.name, detail(waiting.Message), p.spec))
 	case crashes(c):
 		v = no(p.crashing, p.crash(c))
 	default:
@@ -178,6 +180,10 @@ func (p part) crash(c corev1.ContainerStatus) string {
 	}
 	if end != nil && end.Reason == "OOMKilled" {
 		return fmt.Sprintf("the %s needs more memory than it may use and is killed again and again: raise %s", p.name, p.memory)
+	}
+	if end != nil && (end.Reason == "StartError" || end.Reason == "ContainerCannotRun") {
+		// Such a container leaves no log, but the node says why.
+		return fmt.Sprintf("the container %s of the %s cannot be started%s: correct %s", quote(c.Name), p.name, detail(end.Message), p.spec)
 	}
 	how := ""
 	if end != nil {

@@ -8,6 +8,7 @@ import (
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/observe"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
 
@@ -72,6 +73,16 @@ func (r reports) credentialMissing(provider string) bool {
 	return slices.ContainsFunc(r.ready, func(report *statusz.Report) bool {
 		return slices.ContainsFunc(report.Providers, func(p statusz.Provider) bool {
 			return p.Name == provider && p.Credential == statusz.CredentialMissing
+		})
+	})
+}
+
+// credentialKnown says whether a sampler has looked for a provider's key at that
+// place.
+func (r reports) credentialKnown(provider *config.Provider) bool {
+	return provider.Credential == nil || slices.ContainsFunc(r.ready, func(report *statusz.Report) bool {
+		return slices.ContainsFunc(report.Providers, func(p statusz.Provider) bool {
+			return p.Name == provider.Name && p.CredentialRef == provider.Credential.Ref
 		})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
@@ -18,8 +19,13 @@ func resolvedRefs(in ServerInput, r reports) verdict {
 				return no(mcpv1alpha1.ReasonSecretNotFound, secretNotFound(policy, p))
 			}
 		}
-		if !r.programmed() {
-			return unknown(mcpv1alpha1.ReasonPending, "no sampler has looked yet whether the Secrets of SamplingPolicy "+quote(policy.Name)+" are there")
+		if r.unreadable {
+			return unreadable()
+		}
+		for i := range policy.Providers {
+			if p := &policy.Providers[i]; !r.credentialKnown(p) {
+				return unknown(mcpv1alpha1.ReasonPending, "no sampler has looked yet whether the Secrets of SamplingPolicy "+quote(policy.Name)+" are there")
+			}
 		}
 	}
 	return yes(mcpv1alpha1.ReasonResolvedRefs, "everything that is referred to is there")
@@ -69,8 +75,7 @@ func samplingReady(in ServerInput, r reports) verdict {
 		return no(mcpv1alpha1.ReasonNoSamplers, "no sampler is ready to answer sampling requests: see the condition Available")
 	}
 	if r.unreadable {
-		return unknown(mcpv1alpha1.ReasonReportUnreadable,
-			"the operator cannot read the report of a sampler: allow connections from the operator to port 9090 of the sampler's pods")
+		return unreadable()
 	}
 	if !r.programmed() {
 		return no(mcpv1alpha1.ReasonPending, "samplers have not loaded the newest configuration yet; they do so by themselves within seconds")
@@ -84,6 +89,11 @@ func samplingReady(in ServerInput, r reports) verdict {
 		}
 	}
 	return yes(mcpv1alpha1.ReasonSamplingReady, fmt.Sprintf("sampling requests are answered under SamplingPolicy %s", quote(policy.Name)))
+}
+
+func unreadable() verdict {
+	return unknown(mcpv1alpha1.ReasonReportUnreadable,
+		fmt.Sprintf("the operator cannot read the report of a sampler: allow connections from the operator to port %d of the sampler's pods", build.AdminPort))
 }
 
 func noPolicy(in ServerInput) verdict {
