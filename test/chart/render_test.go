@@ -119,7 +119,7 @@ func runHelm(t *testing.T, values string, command ...string) (string, error) {
 	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := append(command, release, chartDir, "--namespace", namespace, "--values", file)
+	args := append(slices.Clone(command), release, chartDir, "--namespace", namespace, "--values", file)
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null")
 	return output(cmd)
