@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 
@@ -39,12 +40,16 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) {
 		case errors.Is(cause, errServerCancelled), errors.Is(cause, errSessionEnded), h.ctx.Err() != nil:
 			return // nobody waits for it
 		}
-		h.deliver(s, header, id, result, failure)
+		level := slog.LevelWarn
+		if ctx.Err() != nil {
+			level = slog.LevelDebug // the server of a call that is over may not know its id any more
+		}
+		h.deliver(s, header, level, id, result, failure)
 	}
 	if !s.beginAnswer(a) {
 		serve = func() {
 			defer cancel(nil)
-			h.deliver(s, header, id, nil, &wire.Error{
+			h.deliver(s, header, slog.LevelWarn, id, nil, &wire.Error{
 				Code:    wire.CodeInternal,
 				Message: fmt.Sprintf("more than %d sampling requests of this session are being answered", maxAnswers),
 			})
@@ -87,8 +92,9 @@ func (h *Handler) answerHeader(s *session, c *call) http.Header {
 }
 
 // deliver posts an answer to the server. It is tried twice where the connection
-// fails: a server that got it already knows the id no more.
-func (h *Handler) deliver(s *session, header http.Header, id, result json.RawMessage, failure *wire.Error) {
+// fails: a server that got it already knows the id no more. What goes wrong is
+// logged at level.
+func (h *Handler) deliver(s *session, header http.Header, level slog.Level, id, result json.RawMessage, failure *wire.Error) {
 	var body []byte
 	if failure != nil {
 		body = wire.AppendError(nil, id, failure)
@@ -103,7 +109,7 @@ func (h *Handler) deliver(s *session, header http.Header, id, result json.RawMes
 	}
 	if err != nil {
 		if h.ctx.Err() == nil {
-			h.Logger.Warn("a sampling answer was not delivered", "session", s.digest, "error", err)
+			h.Logger.Log(ctx, level, "a sampling answer was not delivered", "session", s.digest, "error", err)
 		}
 		return
 	}
@@ -111,6 +117,6 @@ func (h *Handler) deliver(s *session, header http.Header, id, result json.RawMes
 	// Read so that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		h.Logger.Warn("the server refused a sampling answer", "session", s.digest, "status", resp.StatusCode)
+		h.Logger.Log(ctx, level, "the server refused a sampling answer", "session", s.digest, "status", resp.StatusCode)
 	}
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"io"
 	"net/http"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -16,7 +15,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	defer s.release()
+	defer h.release(s)
 	header := endToEnd(r.Header)
 	lastID := r.Header.Get(headerLastEventID)
 	if s.id == "" || lastID != "" && !s.listener.log.has(lastID) {
@@ -42,6 +41,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 	defer out.end()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache, no-transform")
+	w.Header().Set("X-Accel-Buffering", "no")
 	w.Header().Set(headerSession, s.id)
 	w.WriteHeader(http.StatusOK)
 	out.dirty = true
@@ -68,27 +68,4 @@ func (h *Handler) passStream(w http.ResponseWriter, r *http.Request, s *session,
 		h.learn(s, header, resp.StatusCode)
 	}
 	h.relay(w, r, resp, &inspector{handler: h, session: s, resumed: resumed}).finish()
-}
-
-// verify asks the server whether it accepts a caller that identifies itself in
-// another way than before, by a ping in its name. Where it does not, the caller
-// has got the server's refusal.
-func (h *Handler) verify(w http.ResponseWriter, r *http.Request, s *session, header http.Header) bool {
-	ping := ownHeader(header, s)
-	ping.Set("Content-Type", "application/json")
-	ping.Set("Accept", "application/json, text/event-stream")
-	resp, err := h.send(r.Context(), s.address, http.MethodPost, "", ping,
-		[]byte(`{"jsonrpc":"2.0","id":"mcp-sampling-verify","method":"ping"}`))
-	if err != nil {
-		h.postFailed(w, r, s, wire.Message{}, err)
-		return false
-	}
-	defer resp.Body.Close()
-	h.learn(s, header, resp.StatusCode)
-	if resp.StatusCode >= http.StatusMultipleChoices {
-		h.relay(w, r, resp, &inspector{handler: h, session: s}).finish()
-		return false
-	}
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-	return true
 }

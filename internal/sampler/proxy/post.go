@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -14,36 +15,37 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	// What cannot be read is the server's to refuse.
 	m, err := wire.ParseMessage(body)
-	isRequest := err == nil && m.IsRequest()
-	if !h.beginPost(isRequest) {
+	isCall := err == nil && m.IsRequest() || errors.Is(err, wire.ErrBatch)
+	if !h.beginPost(isCall) {
 		w.Header().Set("Retry-After", "1")
 		w.Header().Set("Connection", "close")
 		fail(w, http.StatusServiceUnavailable, m.ID, codeUnavailable, "the sampler is shutting down: try again")
 		return
 	}
 	defer h.endPost()
-	if isRequest && m.Method == wire.MethodInitialize {
+	if m.IsRequest() && m.Method == wire.MethodInitialize {
 		h.serveInitialize(w, r, m, body)
 		return
 	}
 	if h.steer(w, r, m) {
 		return
 	}
-	h.serveMessage(w, r, m, body)
+	h.serveMessage(w, r, m, body, isCall)
 }
 
-// serveMessage carries anything but initialize.
-func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
+// serveMessage carries anything but initialize. isCall is whether the caller
+// waits for a response.
+func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, isCall bool) {
 	s, ok := h.sessionOf(w, r, m)
 	if !ok {
 		return
 	}
-	defer s.release()
+	defer h.release(s)
 	header := endToEnd(r.Header)
 
 	var c *call
 	over := true
-	if m.IsRequest() {
+	if isCall {
 		c = s.beginCall(m, header)
 		defer func() { s.endCall(c, over) }()
 		if s.listener != nil && m.Method != wire.MethodPing {
@@ -85,47 +87,7 @@ func (h *Handler) postFailed(w http.ResponseWriter, r *http.Request, s *session,
 	h.unreachable(w, r, m.ID, err)
 }
 
-// sessionOf returns the session that a request names, with one more user. A
-// name that is not known here (from before a restart, or from another replica)
-// is taken over: the server decides whether it is good. Where the result is
-// false the caller has been answered.
-func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Message) (*session, bool) {
-	id := r.Header.Get(headerSession)
-	if id == "" {
-		s := h.newSession("", "", wire.SamplingCapability{}, h.Sampling.Declare(wire.SamplingCapability{}))
-		s.use()
-		return s, true
-	}
-	s, evicted := h.sessions.use(id, func() *session {
-		none := wire.SamplingCapability{}
-		s := h.newSession(id, "", none, h.Sampling.Declare(none))
-		s.header = endToEnd(r.Header)
-		return s
-	})
-	if evicted != nil {
-		evicted.end()
-	}
-	if s == nil {
-		h.noRoom(w, m)
-		return nil, false
-	}
-	return s, true
-}
-
 func (h *Handler) noRoom(w http.ResponseWriter, m wire.Message) {
 	w.Header().Set("Retry-After", "10")
 	fail(w, http.StatusServiceUnavailable, m.ID, codeUnavailable, "the sampler holds as many sessions as it may: try again later")
-}
-
-// learn draws from a response what it says about the session.
-func (h *Handler) learn(s *session, header http.Header, status int) {
-	switch {
-	case s.id == "":
-	case status == http.StatusNotFound, status == http.StatusBadRequest && !s.isProven():
-		h.end(s)
-	case status < http.StatusBadRequest:
-		if s.accept(header) {
-			s.listener.retry()
-		}
-	}
 }

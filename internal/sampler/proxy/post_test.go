@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -221,6 +222,27 @@ func TestModelCallEnds(t *testing.T) {
 	}
 }
 
+func TestModelCallOfABatchEndsWithTheCallersConnection(t *testing.T) {
+	asked, ended := make(chan struct{}, 1), make(chan struct{}, 1)
+	server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.HasPrefix(string(body), "[") {
+			streamUntil(nil)(w, r)
+			return
+		}
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		(&fakeServer{}).ServeHTTP(w, r)
+	})
+	endpoint, _ := newFront(t, server, withSampling(&fakeSampling{answer: untilCancelled(asked, ended)}))
+	session := begin(t, endpoint)
+	ctx, leave := context.WithCancel(t.Context())
+	resp := open(t, ctx, http.MethodPost, endpoint, "["+callBody+"]", headerSession, session)
+	defer resp.Body.Close()
+	await(t, "the model call begins", asked)
+	leave()
+	await(t, "the model call ends", ended)
+}
+
 func TestAnswers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer func(context.Context) (json.RawMessage, *wire.Error)
@@ -270,7 +292,7 @@ func TestAnswerIsTriedAgainWhereTheConnectionBreaks(t *testing.T) {
 	pods.failures = 1
 	s := h.newSession("s", "", wire.SamplingCapability{}, wire.SamplingCapability{})
 	defer s.end()
-	h.deliver(s, http.Header{}, json.RawMessage(`9`), json.RawMessage(`{}`), nil)
+	h.deliver(s, http.Header{}, slog.LevelWarn, json.RawMessage(`9`), json.RawMessage(`{}`), nil)
 	if got, want := await(t, "the answer", server.answers), `{"jsonrpc":"2.0","id":9,"result":{}}`; got != want {
 		t.Errorf("answer %s, want %s", got, want)
 	}

@@ -192,19 +192,22 @@ func newCallerWriter(w http.ResponseWriter, timeout time.Duration) *callerWriter
 }
 
 func (c *callerWriter) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	if !c.dirty {
+	written := 0
+	for written < len(p) {
+		// A caller that reads slowly gets its time anew for every piece.
 		c.allowTime()
+		c.dirty = true
+		n, err := c.ResponseWriter.Write(p[written:min(len(p), written+writeBytes)])
+		written += n
+		if err != nil {
+			return written, fmt.Errorf("writing to the caller: %w", err)
+		}
 	}
-	c.dirty = true
-	n, err := c.ResponseWriter.Write(p)
-	if err != nil {
-		return n, fmt.Errorf("writing to the caller: %w", err)
-	}
-	return n, nil
+	return written, nil
 }
+
+// writeBytes is what a caller must read within the write timeout.
+const writeBytes = 64 << 10
 
 // allowTime gives the caller the time for what is written next. Not every
 // ResponseWriter can; then the server's own timeouts hold.

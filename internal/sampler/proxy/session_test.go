@@ -77,6 +77,10 @@ func TestSessionsBeginAndEnd(t *testing.T) {
 			server: &fakeServer{known: func(id string) bool { return id != "s-1" }},
 			steps:  []step{{post, initialize(1), "", 200, 1}, {post, callBody, "s-1", 404, 0}},
 		},
+		"one whose caller the server refuses is not kept": {
+			server: &fakeServer{call: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }},
+			steps:  []step{{post, callBody, "stolen", 401, 0}},
+		},
 		"no session, no state": {
 			server: &fakeServer{},
 			steps:  []step{{post, callBody, "", 200, 0}},
@@ -233,6 +237,26 @@ func TestSessionStaysOnItsServer(t *testing.T) {
 	}
 	pods.set("10.0.0.9:8000", &fakeServer{})
 	begin(t, endpoint)
+}
+
+func TestSessionFromBeforeIsFoundOnItsServer(t *testing.T) {
+	knows := func(good string) func(string) bool { return func(id string) bool { return id == good } }
+	pods := &fakePods{pods: map[string]http.Handler{
+		"10.0.0.1:8000": &fakeServer{known: knows("one")},
+		"10.0.0.2:8000": &fakeServer{known: knows("two")},
+		"10.0.0.3:8000": &fakeServer{known: knows("three")},
+	}}
+	endpoint, h := newFront(t, http.NotFoundHandler(), inPods(pods, "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9"))
+	for id, wantStatus := range map[string]int{"one": 200, "two": 200, "three": 200, "four": 404} {
+		for range 2 {
+			if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, id); got.status != wantStatus {
+				t.Errorf("session %s got status %d, want %d", id, got.status, wantStatus)
+			}
+		}
+	}
+	if got := h.Sessions(); got != 3 {
+		t.Errorf("%d sessions, want 3", got)
+	}
 }
 
 func TestServerWhoseNameIsNotFound(t *testing.T) {

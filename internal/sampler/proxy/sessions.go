@@ -41,24 +41,33 @@ func (t *sessions) get(id string) *session {
 	return t.byID[id]
 }
 
-// use returns the session called id, or the one that create makes, and counts
-// one more user of it. It is nil where there is no room; evicted is a session
-// that had to give room, which the caller must end.
-func (t *sessions) use(id string, create func() *session) (s, evicted *session) {
+// use returns the session called id with one more user; nil if there is none.
+func (t *sessions) use(id string) *session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.byID[id]; s != nil {
+	s := t.byID[id]
+	if s != nil {
 		s.use()
-		return s, nil
 	}
-	evicted, ok := t.makeRoom()
-	if !ok {
-		return nil, nil
+	return s
+}
+
+// adopt stores s, or finds the session that has its id, and counts a user of
+// it. It is nil where there is no room: as the server has not confirmed s, no
+// other session makes room for it.
+func (t *sessions) adopt(s *session) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.byID[s.id]; known != nil {
+		known.use()
+		return known
 	}
-	s = create()
+	if len(t.byID) >= t.max {
+		return nil
+	}
 	s.use()
-	t.byID[id] = s
-	return s, evicted
+	t.byID[s.id] = s
+	return s
 }
 
 // put stores s and counts a user of it. replaced is a session that had its id,

@@ -1,0 +1,126 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// sessionOf returns the session that a request names, with one more user, which
+// release takes back. A name that is not known here (from before a restart, or
+// from another replica) is taken over, and kept if the server knows it. Where
+// the result is false the caller has been answered.
+func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Message) (*session, bool) {
+	none := wire.SamplingCapability{}
+	id := r.Header.Get(headerSession)
+	if id == "" {
+		s := h.newSession("", "", none, h.Sampling.Declare(none))
+		s.use()
+		return s, true
+	}
+	if s := h.sessions.use(id); s != nil {
+		return s, true
+	}
+	// What the caller declared is not known any more, so it counts as nothing.
+	header := endToEnd(r.Header)
+	s := h.newSession(id, "", none, h.Sampling.Declare(none))
+	s.header = header
+	address, err := h.find(r.Context(), s, header)
+	if err != nil {
+		s.end()
+		h.unreachable(w, r, m.ID, err)
+		return nil, false
+	}
+	s.address = address
+	adopted := h.sessions.adopt(s)
+	if adopted != s {
+		s.end()
+	}
+	if adopted == nil {
+		h.noRoom(w, m)
+		return nil, false
+	}
+	return adopted, true
+}
+
+// find returns the address of the server that holds a session. Where there are
+// several it asks them one by one; if none says that it does, any will say so
+// to the caller.
+func (h *Handler) find(ctx context.Context, s *session, header http.Header) (string, error) {
+	addresses, err := h.addresses(ctx)
+	if err != nil {
+		return "", err
+	}
+	found := ""
+	for _, address := range addresses {
+		if len(addresses) == 1 {
+			return address, nil
+		}
+		resp, err := h.ping(ctx, s, address, header)
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		if found = address; resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusBadRequest {
+			break
+		}
+	}
+	return found, nil
+}
+
+// ping asks a server in the caller's name whether it accepts that caller in
+// that session.
+func (h *Handler) ping(ctx context.Context, s *session, address string, caller http.Header) (*http.Response, error) {
+	header := ownHeader(caller, s)
+	header.Set("Content-Type", "application/json")
+	header.Set("Accept", "application/json, text/event-stream")
+	return h.send(ctx, address, http.MethodPost, "", header,
+		[]byte(`{"jsonrpc":"2.0","id":"mcp-sampling-ping","method":"ping"}`))
+}
+
+// verify asks the server whether it accepts a caller that identifies itself in
+// another way than before. Where it does not, the caller has got the server's
+// refusal.
+func (h *Handler) verify(w http.ResponseWriter, r *http.Request, s *session, header http.Header) bool {
+	resp, err := h.ping(r.Context(), s, s.address, header)
+	if err != nil {
+		h.postFailed(w, r, s, wire.Message{}, err)
+		return false
+	}
+	defer resp.Body.Close()
+	h.learn(s, header, resp.StatusCode)
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		h.relay(w, r, resp, &inspector{handler: h, session: s}).finish()
+		return false
+	}
+	// Read so that the connection can be used again.
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	return true
+}
+
+// release ends the use of a session. One that the server has not confirmed is
+// not kept: anybody can make up names.
+func (h *Handler) release(s *session) {
+	s.release()
+	if s.id == "" || s.isProven() {
+		return
+	}
+	if _, idle := s.idleFrom(); idle {
+		h.end(s)
+	}
+}
+
+// learn draws from a response what it says about the session.
+func (h *Handler) learn(s *session, header http.Header, status int) {
+	switch {
+	case s.id == "":
+	case status == http.StatusNotFound, status == http.StatusBadRequest && !s.isProven():
+		h.end(s)
+	case status < http.StatusBadRequest:
+		if s.accept(header) {
+			s.listener.retry()
+		}
+	}
+}
