@@ -6,6 +6,7 @@ Prints the port that it listens on, then serves Streamable HTTP at /mcp.
 import asyncio
 import base64
 import json
+import logging
 import socket
 
 from fastmcp import Context, FastMCP
@@ -101,6 +102,8 @@ async def stop_reason(text: str, ctx: Context) -> str:
 
 
 if __name__ == "__main__":
+    # It logs a stack for each caller that leaves.
+    logging.getLogger("mcp.server.streamable_http").setLevel(logging.CRITICAL)
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     asyncio.run(
