@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -34,10 +35,11 @@ func TestPolicyIsProgrammedWhenSamplersReportIt(t *testing.T) {
 	healthy := func() statusz.Report {
 		return statusz.Report{
 			ConfigHash: loaded(b, "demo").Hash(),
-			Providers:  []statusz.Provider{{Name: "openai", Credential: statusz.CredentialLoaded, State: statusz.ProviderUnknown}},
+			Providers:  []statusz.Provider{{Name: "openai", Credential: statusz.CredentialLoaded, CredentialRef: "Secret openai, key api-key", State: statusz.ProviderUnknown}},
 			Server:     statusz.Server{State: statusz.ServerVerified, Name: "demo server"},
 		}
 	}
+	governedBy(b, "demo", "policy")
 	b.observer.report(pod.Name, healthy())
 	b.condition(policy, "policy", mcpv1alpha1.ConditionProgrammed, metav1.ConditionTrue, mcpv1alpha1.ReasonProgrammed)
 	b.condition(server, "demo", mcpv1alpha1.ConditionReady, metav1.ConditionTrue, mcpv1alpha1.ReasonReady)
@@ -54,7 +56,7 @@ func TestPolicyIsProgrammedWhenSamplersReportIt(t *testing.T) {
 		b.eventually("the pod is touched", func() error {
 			hash := loaded(b, "demo").Hash()
 			if hash == earlier {
-				return fmt.Errorf("the configuration is still the old one")
+				return errors.New("the configuration is still the old one")
 			}
 			return contains(read(b, pod.Name, &corev1.Pod{}).Annotations[mcpv1alpha1.AnnotationConfigHash], hash)
 		})
@@ -84,12 +86,7 @@ func TestOldestPolicyGovernsAndTheNextOneFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.condition(policy, "b", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)
-	b.eventually("the server follows", func() error {
-		if got := loaded(b, "demo").Policy; got == nil || got.Name != "b" {
-			return fmt.Errorf("the rendered policy is %+v", got)
-		}
-		return nil
-	})
+	governedBy(b, "demo", "b")
 }
 
 func TestPolicySaysThatItsTargetIsMissing(t *testing.T) {

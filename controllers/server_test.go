@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -37,15 +38,38 @@ func versions(objects []client.Object) []string {
 	return out
 }
 
-// loaded returns the configuration that is rendered for a server, as a sampler
-// reads it.
+// rendered returns the configuration of a server's samplers as they read it.
+func rendered(b *bench, server string) (*config.Effective, error) {
+	configMap := &corev1.ConfigMap{}
+	if err := b.Get(b.Context(), client.ObjectKey{Namespace: b.namespace, Name: server + "-sampler"}, configMap); err != nil {
+		return nil, err
+	}
+	return config.Decode([]byte(configMap.Data[build.ConfigKey]))
+}
+
+// loaded is rendered where the configuration has to be there already.
 func loaded(b *bench, server string) *config.Effective {
 	b.Helper()
-	c, err := config.Decode([]byte(read(b, server+"-sampler", &corev1.ConfigMap{}).Data[build.ConfigKey]))
+	c, err := rendered(b, server)
 	if err != nil {
-		b.Fatalf("a sampler would refuse the configuration: %v", err)
+		b.Fatalf("read the configuration as a sampler does: %v", err)
 	}
 	return c
+}
+
+// governedBy waits until the configuration of a server holds a policy.
+func governedBy(b *bench, server, policy string) {
+	b.Helper()
+	b.eventually("policy "+policy+" is rendered for "+server, func() error {
+		c, err := rendered(b, server)
+		if err != nil {
+			return err
+		}
+		if c.Policy == nil || c.Policy.Name != policy {
+			return fmt.Errorf("the policy is %+v", c.Policy)
+		}
+		return nil
+	})
 }
 
 func TestServerGetsItsObjectsWithOwnerReferences(t *testing.T) {

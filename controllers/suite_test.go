@@ -109,6 +109,7 @@ func (b *bench) startManager() {
 		cancel()
 		b.Fatalf("set up: %v", err)
 	}
+	b.Cleanup(b.explain)
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
 	b.Cleanup(func() {
@@ -117,6 +118,21 @@ func (b *bench) startManager() {
 			b.Errorf("the manager ended with: %v", err)
 		}
 	})
+}
+
+// explain shows what there is, if the test has failed.
+func (b *bench) explain() {
+	if !b.Failed() {
+		return
+	}
+	servers, policies, pods := &mcpv1alpha1.MCPServerList{}, &mcpv1alpha1.SamplingPolicyList{}, &corev1.PodList{}
+	for _, list := range []client.ObjectList{servers, policies, pods} {
+		if err := b.List(context.Background(), list, client.InNamespace(b.namespace)); err != nil {
+			b.Logf("list: %v", err)
+		}
+		text, err := yaml.Marshal(list)
+		b.Logf("%s (%v)", text, err)
+	}
 }
 
 // reconciler returns one that reads from the API server itself, for tests that

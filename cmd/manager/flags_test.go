@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+func TestFlags(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args    []string
+		wantErr string
+	}{
+		"only what is required":             {args: []string{"--sampler-image=x"}},
+		"the image is missing":              {args: nil, wantErr: "--sampler-image is missing"},
+		"a version needs no image":          {args: []string{"--version"}},
+		"an unknown pull policy":            {args: []string{"--sampler-image=x", "--sampler-image-pull-policy=never"}, wantErr: "write Always, IfNotPresent or Never"},
+		"a list of namespaces":              {args: []string{"--sampler-image=x", "--namespaces=a,b"}},
+		"a namespace that cannot be":        {args: []string{"--sampler-image=x", "--namespaces=a,B_"}, wantErr: `"B_", which is no name of a namespace`},
+		"a cluster domain that cannot be":   {args: []string{"--sampler-image=x", "--cluster-domain=http://x"}, wantErr: "write a DNS domain like cluster.local"},
+		"an unknown log level":              {args: []string{"--sampler-image=x", "--log-level=loud"}, wantErr: "write debug, info, warn or error"},
+		"an unknown log format":             {args: []string{"--sampler-image=x", "--log-format=xml"}, wantErr: "write json or text"},
+		"something that is no flag":         {args: []string{"--sampler-image=x", "run"}, wantErr: `unexpected argument "run"`},
+		"all that is wrong is said at once": {args: []string{"--log-level=loud", "--log-format=xml"}, wantErr: "--sampler-image is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(tc.args, io.Discard)
+			switch {
+			case tc.wantErr == "" && err != nil:
+				t.Errorf("unexpected error: %v", err)
+			case tc.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tc.wantErr)):
+				t.Errorf("error %v, want one with %q", err, tc.wantErr)
+			}
+		})
+	}
+}
+
+func TestHelpNamesEveryFlag(t *testing.T) {
+	var out bytes.Buffer
+	if _, err := parse([]string{"--help"}, &out); !errors.Is(err, pflag.ErrHelp) {
+		t.Fatalf("error %v, want that of help", err)
+	}
+	for _, flag := range []string{"sampler-image", "sampler-image-pull-policy", "namespaces", "cluster-domain", "metrics-bind-address",
+		"health-probe-bind-address", "leader-elect", "leader-election-namespace", "log-level", "log-format", "version", "kubeconfig"} {
+		if !strings.Contains(out.String(), "--"+flag+" ") {
+			t.Errorf("help does not name --%s", flag)
+		}
+	}
+}
+
+func TestLogFormatAndLevel(t *testing.T) {
+	var out bytes.Buffer
+	o, err := parse([]string{"--sampler-image=x", "--log-level=warn"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger := o.logger(&out)
+	logger.Info("quiet")
+	logger.Warn("loud", slog.String("key", "value"))
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatalf("not one line of JSON: %v\n%s", err, out.String())
+	}
+	if line["msg"] != "loud" || line["key"] != "value" {
+		t.Errorf("the line is %v", line)
+	}
+}
+
+func TestSchemeKnowsOnlyWhatIsNeeded(t *testing.T) {
+	scheme, err := newScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"MCPServer", "SamplingPolicy", "Deployment", "Pod"} {
+		found := false
+		for gvk := range scheme.AllKnownTypes() {
+			found = found || gvk.Kind == kind
+		}
+		if !found {
+			t.Errorf("kind %s is missing", kind)
+		}
+	}
+}

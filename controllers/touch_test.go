@@ -1,0 +1,136 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+)
+
+func TestTouchNext(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for name, tc := range map[string]struct {
+		value    string
+		want     string
+		wantWait time.Duration
+	}{
+		"a pod that was never touched":                     {"", "hash", 0},
+		"a pod that was touched for another configuration": {"other", "hash", 0},
+		"a repetition for another configuration":           {"other.7.1800000000", "hash", 0},
+		"the first repetition comes at once":               {"hash", "hash.1.1800000000", 0},
+		"the next one after a second":                      {"hash.1.1800000000", "hash.2.1800000000", time.Second},
+		"when a second has passed":                         {"hash.1.1799999999", "hash.2.1800000000", 0},
+		"later ones after ten seconds":                     {"hash.10.1799999997", "hash.11.1800000000", 7 * time.Second},
+		"in the end after thirty":                          {"hash.16.1800000000", "hash.17.1800000000", 30 * time.Second},
+		"a clock that was set back":                        {"hash.1.1900000000", "hash.2.1800000000", time.Second},
+		"a value that somebody else wrote":                 {"hash.x.y", "hash.1.1800000000", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, wait := parseTouch(tc.value).next("hash", now)
+			if got.String() != tc.want || wait != tc.wantWait {
+				t.Errorf("%s after %s, want %s after %s", got, wait, tc.want, tc.wantWait)
+			}
+		})
+	}
+}
+
+// TestSamplersAreRemindedGently plays ten minutes in which a sampler does not
+// load its configuration, and counts how often its pod is written.
+func TestSamplersAreRemindedGently(t *testing.T) {
+	b := newBench(t)
+	b.server("demo")
+	pod := b.samplerPod("demo", "sampler-1")
+	r := b.reconciler()
+	clock := time.Now()
+	r.opts.Now = func() time.Time { return clock }
+	r.pace.now, r.written.now = r.opts.Now, r.opts.Now
+	b.observer.report(pod.Name, statusz.Report{ConfigHash: "older"})
+
+	begin, touches, passes, version := clock, 0, 0, ""
+	for clock.Sub(begin) < 10*time.Minute {
+		wait := b.pass(r, "demo").RequeueAfter
+		if wait <= 0 {
+			t.Fatal("it is not looked at again")
+		}
+		passes++
+		now := read(b, pod.Name, &corev1.Pod{})
+		if now.ResourceVersion != version {
+			version = now.ResourceVersion
+			touches++
+		}
+		clock = clock.Add(wait)
+	}
+	if touches < 15 || touches > 50 {
+		t.Errorf("the pod was touched %d times", touches)
+	}
+	if passes < 20 || passes > 120 {
+		t.Errorf("there were %d passes", passes)
+	}
+	last := parseTouch(read(b, pod.Name, &corev1.Pod{}).Annotations[mcpv1alpha1.AnnotationConfigHash])
+	if age := clock.Sub(last.at); age > 90*time.Second {
+		t.Errorf("the last touch was %s ago: it has stopped", age)
+	}
+}
+
+func TestWhichPodsAreTouched(t *testing.T) {
+	missing := []statusz.Provider{{Name: "p", Credential: statusz.CredentialMissing}}
+	refused := []statusz.Provider{{Name: "p", Credential: statusz.CredentialLoaded, State: statusz.ProviderRefused}}
+	for name, tc := range map[string]struct {
+		annotation string
+		report     *statusz.Report
+		going      bool
+		want       bool
+	}{
+		"touched for another configuration":        {annotation: "other", want: true},
+		"never touched, and it has the newest":     {report: &statusz.Report{ConfigHash: "HASH"}},
+		"never touched, and it is behind":          {report: &statusz.Report{ConfigHash: "other"}, want: true},
+		"touched, and it still is behind":          {annotation: "HASH", report: &statusz.Report{ConfigHash: "other"}, want: true},
+		"touched, and it has the newest":           {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH"}},
+		"a key is missing":                         {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}, want: true},
+		"a key is refused":                         {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: refused}, want: true},
+		"it is behind, but it is going":            {annotation: "other", report: &statusz.Report{ConfigHash: "other"}, going: true},
+		"nobody knows what it has, nothing is new": {annotation: "HASH"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.server("demo")
+			r := b.reconciler()
+			b.pass(r, "demo")
+			hash := loaded(b, "demo").Hash()
+			pod := b.samplerPod("demo", "sampler-1")
+			if tc.annotation != "" {
+				pod.Annotations = map[string]string{mcpv1alpha1.AnnotationConfigHash: replaceHash(tc.annotation, hash)}
+			}
+			if tc.going {
+				pod.Finalizers = []string{"example.com/wait"}
+			}
+			if err := b.Update(t.Context(), pod); err != nil {
+				t.Fatal(err)
+			}
+			if tc.going {
+				if err := b.Delete(t.Context(), pod); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.report != nil {
+				tc.report.ConfigHash = replaceHash(tc.report.ConfigHash, hash)
+				b.observer.report(pod.Name, *tc.report)
+			}
+			before := read(b, pod.Name, &corev1.Pod{}).ResourceVersion
+			b.pass(r, "demo")
+			if got := read(b, pod.Name, &corev1.Pod{}).ResourceVersion != before; got != tc.want {
+				t.Errorf("touched: %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
+func replaceHash(s, hash string) string {
+	if s == "HASH" {
+		return hash
+	}
+	return s
+}
