@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -46,6 +47,10 @@ func goSDKServer(t testing.TB, options *gosdk.StreamableHTTPOptions) string {
 	})
 	gosdk.AddTool(s, &gosdk.Tool{Name: "later"}, func(_ context.Context, r *gosdk.CallToolRequest, args askArgs) (*gosdk.CallToolResult, any, error) {
 		return ask(context.Background(), r.Session, args.Text)
+	})
+	gosdk.AddTool(s, &gosdk.Tool{Name: "poll"}, func(ctx context.Context, r *gosdk.CallToolRequest, args askArgs) (*gosdk.CallToolResult, any, error) {
+		r.Extra.CloseSSEStream(gosdk.CloseSSEStreamArgs{RetryAfter: time.Millisecond})
+		return ask(ctx, r.Session, args.Text)
 	})
 	gosdk.AddTool(s, &gosdk.Tool{Name: "declared"}, func(_ context.Context, r *gosdk.CallToolRequest, _ askArgs) (*gosdk.CallToolResult, any, error) {
 		c := r.Session.InitializeParams().Capabilities.Sampling
@@ -175,6 +180,33 @@ func TestCallerThatLeavesEndsTheModelCall(t *testing.T) {
 				t.Errorf("error %v, want %v", err, context.Canceled)
 			}
 			eventually(t, "the model call ends", ended.Load)
+		})
+	}
+}
+
+// A server may close the stream of a call early; the caller resumes it by a GET
+// with the id of the last event, and the sampling request is on that stream.
+func TestSamplingOnAStreamThatTheCallerResumes(t *testing.T) {
+	for _, tool := range []string{"ask", "later", "poll"} {
+		t.Run(tool, func(t *testing.T) {
+			sampling := &fakeSampling{}
+			url, _ := front(t, goSDKServer(t, &gosdk.StreamableHTTPOptions{EventStore: gosdk.NewMemoryEventStore(nil)}), sampling)
+			caller := goSDKCaller(t, url, nil)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			for i := range 3 {
+				text := fmt.Sprintf("text %d", i)
+				got, err := callGoSDK(ctx, caller, tool, text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := "sampled: " + text; got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+			if got := sampling.asked(); got != 3 {
+				t.Errorf("the sampler was asked %d times, want 3", got)
+			}
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
@@ -74,14 +75,26 @@ func callMCPGo(ctx context.Context, c *client.Client, tool, text string) (string
 }
 
 func TestServerThatSamplesOnTheGETStream(t *testing.T) {
-	for name, options := range map[string][]transport.StreamableHTTPCOption{
-		"a caller that knows both eras":      nil,
-		"a caller with a GET stream its own": {transport.WithContinuousListening()},
+	for name, tc := range map[string]struct {
+		server []server.StreamableHTTPOption
+		caller []transport.StreamableHTTPCOption
+	}{
+		"a caller that knows both eras": {},
+		"a caller with a GET stream of its own": {
+			caller: []transport.StreamableHTTPCOption{transport.WithContinuousListening()},
+		},
+		"a server that pings all the time": {
+			server: []server.StreamableHTTPOption{server.WithHeartbeatInterval(time.Millisecond)},
+			caller: []transport.StreamableHTTPCOption{transport.WithContinuousListening()},
+		},
+		"a server that keeps its events for replay": {
+			server: []server.StreamableHTTPOption{server.WithEventStore(server.NewInMemoryEventStore())},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sampling := &fakeSampling{}
-			url, _ := front(t, mcpGoServer(t), sampling)
-			caller := mcpGoClient(t, url, options...)
+			url, _ := front(t, mcpGoServer(t, tc.server...), sampling)
+			caller := mcpGoClient(t, url, tc.caller...)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			for i := range 3 {
