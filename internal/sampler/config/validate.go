@@ -44,107 +44,107 @@ func (e Effective) Validate() error {
 	return errors.Join(p.errs...)
 }
 
-func (pol *Policy) validate(p *problems, at string) {
-	p.name(at+".name", pol.Name)
-	oneOf(p, at+".mode", pol.Mode, ModeAlways, ModeFallback)
+func (p *Policy) validate(found *problems, at string) {
+	found.name(at+".name", p.Name)
+	oneOf(found, at+".mode", p.Mode, ModeAlways, ModeFallback)
 
-	if len(pol.Providers) == 0 {
-		p.add(at+".providers", "is empty: write at least one provider")
+	if len(p.Providers) == 0 {
+		found.add(at+".providers", "is empty: write at least one provider")
 	}
-	providers := make([]string, 0, len(pol.Providers))
-	for i := range pol.Providers {
+	providers := make([]string, 0, len(p.Providers))
+	for i := range p.Providers {
 		where := fmt.Sprintf("%s.providers[%d]", at, i)
-		pol.Providers[i].validate(p, where)
-		if slices.Contains(providers, pol.Providers[i].Name) {
-			p.add(where+".name", "%q is there twice: give each provider a name of its own", pol.Providers[i].Name)
+		p.Providers[i].validate(found, where)
+		if slices.Contains(providers, p.Providers[i].Name) {
+			found.add(where+".name", "%q is there twice: give each provider a name of its own", p.Providers[i].Name)
 		}
-		providers = append(providers, pol.Providers[i].Name)
+		providers = append(providers, p.Providers[i].Name)
 	}
 
-	pol.Models.validate(p, at+".models", providers)
-	oneOf(p, at+".capabilities.tools", pol.Capabilities.Tools, ToolsEnabled, ToolsDisabled)
-	pol.Parameters.validate(p, at+".parameters")
+	p.Models.validate(found, at+".models", providers)
+	oneOf(found, at+".capabilities.tools", p.Capabilities.Tools, ToolsEnabled, ToolsDisabled)
+	p.Parameters.validate(found, at+".parameters")
 }
 
-func (prov *Provider) validate(p *problems, at string) {
-	p.name(at+".name", prov.Name)
-	oneOf(p, at+".type", prov.Type, ProviderOpenAI)
-	if prov.BaseURL != "" {
-		p.url(at+".baseURL", prov.BaseURL, "https://llm.example.com/v1")
+func (p *Provider) validate(found *problems, at string) {
+	found.name(at+".name", p.Name)
+	oneOf(found, at+".type", p.Type, ProviderOpenAI)
+	if p.BaseURL != "" {
+		found.url(at+".baseURL", p.BaseURL, "https://llm.example.com/v1")
 	}
-	if c := prov.Credential; c != nil {
+	if c := p.Credential; c != nil {
 		switch {
 		case c.File == "" && c.Env == "":
-			p.add(at+".credential", "says neither file nor env: write one of them, or leave the credential out if the provider needs none")
+			found.add(at+".credential", "says neither file nor env: write one of them, or leave the credential out if the provider needs none")
 		case c.File != "" && c.Env != "":
-			p.add(at+".credential", "says file and env: write one of them")
+			found.add(at+".credential", "says file and env: write one of them")
 		case c.Env != "" && !envName.MatchString(c.Env):
 			// The value is not quoted: it may be a key put here by mistake.
-			p.add(at+".credential.env", "is not the name of an environment variable: write the variable's name, not the key")
+			found.add(at+".credential.env", "is not the name of an environment variable: write the variable's name, not the key")
 		}
 	}
-	if prov.Timeout <= 0 || prov.Timeout > maxTimeout {
-		p.add(at+".timeout", "is %s: write more than 0s and at most %s", prov.Timeout, maxTimeout)
+	if p.Timeout <= 0 || p.Timeout > maxTimeout {
+		found.add(at+".timeout", "is %s: write more than 0s and at most %s", p.Timeout, maxTimeout)
 	}
-	if prov.Retries < 0 || prov.Retries > maxRetries {
-		p.add(at+".retries", "is %d: write 0 to %d", prov.Retries, maxRetries)
+	if p.Retries < 0 || p.Retries > maxRetries {
+		found.add(at+".retries", "is %d: write 0 to %d", p.Retries, maxRetries)
 	}
-	if prov.OpenAI != nil {
-		if prov.Type != ProviderOpenAI {
-			p.add(at+".openAI", "counts for type %s only: leave it out", ProviderOpenAI)
+	if p.OpenAI != nil {
+		if p.Type != ProviderOpenAI {
+			found.add(at+".openAI", "counts for type %s only: leave it out", ProviderOpenAI)
 		}
-		oneOf(p, at+".openAI.maxTokensField", prov.OpenAI.MaxTokensField, MaxCompletionTokens, MaxTokens)
+		oneOf(found, at+".openAI.maxTokensField", p.OpenAI.MaxTokensField, MaxCompletionTokens, MaxTokens)
 	}
 }
 
-func (m *Models) validate(p *problems, at string, providers []string) {
+func (m *Models) validate(found *problems, at string, providers []string) {
 	if len(m.Allowed) == 0 {
-		p.add(at+".allowed", "is empty: write at least one model")
+		found.add(at+".allowed", "is empty: write at least one model")
 	}
 	names := make([]string, 0, len(m.Allowed))
 	for i, model := range m.Allowed {
 		where := fmt.Sprintf("%s.allowed[%d]", at, i)
-		p.name(where+".name", model.Name)
+		found.name(where+".name", model.Name)
 		if slices.Contains(names, model.Name) {
-			p.add(where+".name", "%q is there twice: give each model a name of its own", model.Name)
+			found.add(where+".name", "%q is there twice: give each model a name of its own", model.Name)
 		}
 		names = append(names, model.Name)
 		if !slices.Contains(providers, model.Provider) {
-			p.add(where+".provider", "%q is no provider of this policy: write one of %s", model.Provider, quoted(providers))
+			found.add(where+".provider", "%q is no provider of this policy: write one of %s", model.Provider, quoted(providers))
 		}
-		p.name(where+".model", model.Model)
+		found.name(where+".model", model.Model)
 		for j, hint := range model.Hints {
-			p.name(fmt.Sprintf("%s.hints[%d]", where, j), hint)
+			found.name(fmt.Sprintf("%s.hints[%d]", where, j), hint)
 		}
 	}
 	if !slices.Contains(names, m.Default) {
-		p.add(at+".default", "%q is not in %s.allowed: write one of %s", m.Default, at, quoted(names))
+		found.add(at+".default", "%q is not in %s.allowed: write one of %s", m.Default, at, quoted(names))
 	}
 }
 
-func (params *Parameters) validate(p *problems, at string) {
+func (params *Parameters) validate(found *problems, at string) {
 	if limit := params.MaxTokens; limit != nil {
 		if limit.Max < 1 {
-			p.add(at+".maxTokens.max", "is %d: write 1 or more", limit.Max)
+			found.add(at+".maxTokens.max", "is %d: write 1 or more", limit.Max)
 		}
-		oneOf(p, at+".maxTokens.onExceed", limit.OnExceed, ExceedClamp, ExceedReject)
+		oneOf(found, at+".maxTokens.onExceed", limit.OnExceed, ExceedClamp, ExceedReject)
 	}
 	if r := params.Temperature; r != nil {
 		// Written so that NaN fails too.
 		if !(r.Min >= 0 && r.Min <= r.Max && r.Max <= DefaultMaxTemperature) {
-			p.add(at+".temperature", "is %v to %v: write 0 <= min <= max <= %v", r.Min, r.Max, DefaultMaxTemperature)
+			found.add(at+".temperature", "is %v to %v: write 0 <= min <= max <= %v", r.Min, r.Max, DefaultMaxTemperature)
 		}
 	}
 	if s := params.SystemPrompt; s != nil {
-		oneOf(p, at+".systemPrompt.action", s.Action, PromptKeep, PromptPrepend, PromptAppend, PromptReplace, PromptDrop)
+		oneOf(found, at+".systemPrompt.action", s.Action, PromptKeep, PromptPrepend, PromptAppend, PromptReplace, PromptDrop)
 		switch s.Action {
 		case PromptPrepend, PromptAppend, PromptReplace:
 			if strings.TrimSpace(s.Text) == "" {
-				p.add(at+".systemPrompt.text", "is empty: action %s needs a text", s.Action)
+				found.add(at+".systemPrompt.text", "is empty: action %s needs a text", s.Action)
 			}
 		case PromptKeep, PromptDrop:
 			if s.Text != "" {
-				p.add(at+".systemPrompt.text", "does nothing with action %s: leave it out, or write %s, %s or %s",
+				found.add(at+".systemPrompt.text", "does nothing with action %s: leave it out, or write %s, %s or %s",
 					s.Action, PromptPrepend, PromptAppend, PromptReplace)
 			}
 		}

@@ -53,7 +53,7 @@ func (c credential) read() (string, error) {
 }
 
 func readFile(path string) (_ []byte, err error) {
-	f, err := os.Open(path) //nolint:gosec // the path is the administrator's own configuration
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

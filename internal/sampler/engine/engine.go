@@ -86,7 +86,7 @@ func New(o Options) (*Engine, error) {
 		if before := o.Previous.target(c.Name); before != nil && sameProvider(before.config, c) {
 			t.health.inherit(&before.health)
 		}
-		t.checkKey()
+		_, _ = t.checkKey() // a missing key is a finding, not a failure
 		e.targets = append(e.targets, t)
 	}
 	return e, nil

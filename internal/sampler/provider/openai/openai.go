@@ -144,7 +144,7 @@ func (c *Client) Probe(ctx context.Context) error {
 	if err != nil {
 		return provider.FromTransport(ctx, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing was written
+	defer resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		// Without a list of models it has at least not refused the key.
