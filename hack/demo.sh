@@ -20,7 +20,7 @@ export CLUSTER=${CLUSTER:-own} CLUSTER_NAME=${CLUSTER_NAME:-demo}
 namespace=mcp-demo
 servers=(summarizer-go summarizer-fastmcp)
 text='The harbour of Bergen burned down in 1702. Merchants paid for new wooden houses on the old foundations, and the town has repaired them ever since. Today the houses are a museum and a market.'
-patience=180 # seconds until everything is ready
+patience=${DEMO_PATIENCE:-180} # seconds until everything is ready
 tmp=
 bold='' dim='' red='' green='' normal=''
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
@@ -44,18 +44,18 @@ step() {
 	printf '\n%s==> %s%s\n' "$bold" "$*" "$normal"
 }
 
-# kubectl and helm of the cluster, found once: the way there costs a moment.
-kubeconfig=
+# kubectl_ is the cluster's kubectl, found once: the way there costs a moment.
+kubectl=()
+find_kubectl() {
+	[[ ${#kubectl[@]} == 0 ]] || return 0
+	local config program=kubectl
+	config=$(hack/cluster/cluster.sh kubeconfig)
+	if [[ $CLUSTER == own ]]; then program=$(hack/cluster/build.sh --print tools)/kubectl; fi
+	kubectl=(env "KUBECONFIG=$config" "$program")
+}
 kubectl_() {
-	if [[ $CLUSTER == own ]]; then
-		[[ $kubeconfig ]] || {
-			kubeconfig=$(hack/cluster/cluster.sh kubeconfig)
-			tools=$(hack/cluster/build.sh --print tools)
-		}
-		KUBECONFIG=$kubeconfig "$tools/kubectl" "$@"
-	else
-		hack/cluster/cluster.sh kubectl "$@"
-	fi
+	find_kubectl
+	"${kubectl[@]}" "$@"
 }
 
 # in_background NAME COMMAND… starts a part that needs nobody else. What it says
@@ -64,12 +64,14 @@ declare -A parts=()
 in_background() {
 	local name=$1
 	shift
+	set -m # a process group of its own, so that all of it can be ended
 	{
 		local begun=$SECONDS status=0
 		"$@" >"$tmp/$name" 2> >(sed -u "s/^/    ${dim}[$name]$normal /" >&2) || status=$?
 		[[ $status != 0 ]] || say "${dim}[$name]$normal ${green}done$normal in $((SECONDS - begun)) s"
 		exit "$status"
 	} &
+	set +m
 	parts[$name]=$!
 }
 wait_for() {
@@ -77,6 +79,7 @@ wait_for() {
 	for name; do
 		current="$name (part of: $current)"
 		wait "${parts[$name]}"
+		unset "parts[$name]"
 		current=${current#*part of: } current=${current%)}
 	done
 }
@@ -109,16 +112,21 @@ up() {
 		step "Loading the images into the cluster"
 		local archives
 		mapfile -t archives <"$tmp/examples"
-		hack/cluster/cluster.sh load "${archives[@]}"
+		hack/cluster/cluster.sh load "${archives[@]}" >"$tmp/load"
+		printf '    %s\n' "${archives[@]##*/}"
 	fi
 
-	step "Namespace $namespace"
+	step "Namespace $namespace$(uses_openai || echo ', with the small model in it')"
 	kubectl_ apply -f examples/quickstart/namespace.yaml | sed 's/^/    /'
 	uses_openai || quickstart model.yaml | kubectl_ apply -f - | sed 's/^/    /'
 	renew_pods
 
 	step "Installing the operator by Helm"
-	hack/install.sh 2>&1 | sed -n '/^\(NAME\|LAST DEPLOYED\|NAMESPACE\|STATUS\|REVISION\)\|[Ee]rror/s/^/    /p'
+	hack/install.sh >"$tmp/install" 2>&1 || {
+		cat "$tmp/install" >&2
+		exit 1
+	}
+	sed -n 's/^\(NAME\|NAMESPACE\|STATUS\):/    \1:/p' "$tmp/install"
 
 	step "Applying two MCP servers and one policy (examples/quickstart)"
 	apply_servers
@@ -171,7 +179,9 @@ renew_pods() {
 call() {
 	local server=$1 log=$tmp/forward-$1 port='' forwarder status=0 _
 	shift
-	kubectl_ port-forward -n "$namespace" "svc/$server" :80 >"$log" 2>&1 &
+	find_kubectl
+	: >"$log"
+	"${kubectl[@]}" port-forward -n "$namespace" "svc/$server" :80 >"$log" 2>&1 &
 	forwarder=$!
 	for _ in {1..100}; do
 		port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$log")
@@ -209,7 +219,7 @@ EOF
 # finish ends the background parts and says which step failed.
 finish() {
 	local status=$? pid
-	for pid in "${parts[@]}"; do kill "$pid" 2>/dev/null || true; done
+	for pid in "${parts[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
 	if [[ $status != 0 && $current ]]; then
 		printf '\n%s==> Failed: %s%s\n' "$red$bold" "$current" "$normal" >&2
 		explain_failure >&2 || true

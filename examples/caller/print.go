@@ -86,7 +86,7 @@ func (p *printer) rowIn(colour, label, text string) {
 			if colour != "" {
 				part = colour + part + p.normal
 			}
-			fmt.Fprintf(p.out, "  %s%-8s%s %s\n", p.dim, label, p.normal, part)
+			fmt.Fprintf(p.out, "  %s%-10s%s %s\n", p.dim, label, p.normal, part)
 			label = ""
 		}
 	}

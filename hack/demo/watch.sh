@@ -16,11 +16,11 @@ conditions() {
 	kubectl_ get mcpservers.mcp-sampling.dev,samplingpolicies.mcp-sampling.dev -n "$namespace" -o jsonpath="$line{\"\\n\"}{end}"
 }
 
-# watch_conditions shows each object's summary whenever it changes, until all
-# are well.
+# watch_conditions shows the reason in each object's summary whenever it changes,
+# and what the object says of it when it lasts, until all are well.
 watch_conditions() {
 	local begun=$SECONDS name generation observed status reason message seen well
-	local -A last=()
+	local -A last=() since=()
 	while :; do
 		well=yes seen=
 		while IFS='|' read -r name generation observed status reason message; do
@@ -29,12 +29,13 @@ watch_conditions() {
 				status=Unknown reason=Pending message='the operator has not looked at it yet'
 			fi
 			[[ $status == True ]] || well=
-			[[ ${last[$name]:-} != "$status $reason $message" ]] || continue
-			last[$name]="$status $reason $message"
-			if [[ $status == True ]]; then
-				printf '    %3ss  %-34s %s%s%s\n' $((SECONDS - begun)) "$name" "$green" "$reason" "$normal"
-			else
-				printf '    %3ss  %-34s %s: %s\n' $((SECONDS - begun)) "$name" "$reason" "$message"
+			if [[ ${last[$name]:-} != "$status $reason" ]]; then
+				last[$name]="$status $reason" since[$name]=$SECONDS
+				if [[ $status == True ]]; then reason=$green$reason$normal; fi
+				printf '    %3ss  %-34s %s\n' $((SECONDS - begun)) "$name" "$reason"
+			elif [[ $status != True && ${since[$name]} != told ]] && ((SECONDS - since[$name] >= 10)); then
+				since[$name]=told
+				printf '          %s%s%s\n' "$dim" "$message" "$normal"
 			fi
 		done < <(conditions)
 		[[ -z $well || -z $seen ]] || return 0
