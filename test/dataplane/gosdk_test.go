@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	gosdk "github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 type askArgs struct {

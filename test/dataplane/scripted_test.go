@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )

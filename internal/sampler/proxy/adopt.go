@@ -16,7 +16,7 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 	none := wire.SamplingCapability{}
 	id := r.Header.Get(headerSession)
 	if id == "" {
-		s := h.newSession("", "", none, h.Sampling.Declare(none))
+		s := h.newSession("", "", none, h.opts.Sampling.Declare(none))
 		s.use()
 		return s, true
 	}
@@ -25,7 +25,7 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 	}
 	// What the caller declared is not known any more, so it counts as nothing.
 	header := endToEnd(r.Header)
-	s := h.newSession(id, "", none, h.Sampling.Declare(none))
+	s := h.newSession(id, "", none, h.opts.Sampling.Declare(none))
 	s.header = header
 	address, err := h.find(r.Context(), s, header)
 	if err != nil {

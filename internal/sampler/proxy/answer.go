@@ -66,13 +66,13 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) {
 func (h *Handler) ask(ctx context.Context, s *session, params json.RawMessage) (result json.RawMessage, failure *wire.Error) {
 	defer func() {
 		if p := recover(); p != nil {
-			h.Logger.Error("answering a sampling request panicked", "session", s.digest, "panicType", panicType(p))
+			h.opts.Logger.Error("answering a sampling request panicked", "session", s.digest, "panicType", panicType(p))
 			result, failure = nil, &wire.Error{Code: wire.CodeInternal, Message: "the sampler failed to answer"}
 		}
 	}()
-	result, failure = h.Sampling.Answer(ctx, s.view(), params)
+	result, failure = h.opts.Sampling.Answer(ctx, s.view(), params)
 	if failure == nil && !json.Valid(result) {
-		h.Logger.Error("answering a sampling request gave no valid result", "session", s.digest)
+		h.opts.Logger.Error("answering a sampling request gave no valid result", "session", s.digest)
 		failure = &wire.Error{Code: wire.CodeInternal, Message: "the sampler failed to answer"}
 	}
 	return result, failure
@@ -101,7 +101,7 @@ func (h *Handler) deliver(s *session, header http.Header, level slog.Level, id, 
 	} else {
 		body = wire.AppendResult(nil, id, result)
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, h.AnswerTimeout)
+	ctx, cancel := context.WithTimeout(h.ctx, h.opts.AnswerTimeout)
 	defer cancel()
 	resp, err := h.send(ctx, s.address, http.MethodPost, "", header, body)
 	if err != nil && ctx.Err() == nil {
@@ -109,7 +109,7 @@ func (h *Handler) deliver(s *session, header http.Header, level slog.Level, id, 
 	}
 	if err != nil {
 		if h.ctx.Err() == nil {
-			h.Logger.Log(ctx, level, "a sampling answer was not delivered", "session", s.digest, "error", err)
+			h.opts.Logger.Log(ctx, level, "a sampling answer was not delivered", "session", s.digest, "error", err)
 		}
 		return
 	}
@@ -117,6 +117,6 @@ func (h *Handler) deliver(s *session, header http.Header, level slog.Level, id, 
 	// Read so that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		h.Logger.Log(ctx, level, "the server refused a sampling answer", "session", s.digest, "status", resp.StatusCode)
+		h.opts.Logger.Log(ctx, level, "the server refused a sampling answer", "session", s.digest, "status", resp.StatusCode)
 	}
 }

@@ -17,7 +17,7 @@ func (h *Handler) steer(w http.ResponseWriter, r *http.Request, m wire.Message) 
 	if h.modernOnly.Load() || !m.IsRequest() || !m.IsModern(version) {
 		return false
 	}
-	if !h.Sampling.Declare(wire.SamplingCapability{}).Declared {
+	if !h.opts.Sampling.Declare(wire.SamplingCapability{}).Declared {
 		return false
 	}
 	unsupported := wire.UnsupportedVersion(version)
@@ -35,6 +35,6 @@ func (h *Handler) learnEra(result wire.Message) {
 	var failure wire.Error
 	if json.Unmarshal(result.Error, &failure) == nil && failure.Code == wire.CodeUnsupportedVersion {
 		h.modernOnly.Store(true)
-		h.Logger.Warn("the server serves the stateless era only: its sampling is not answered")
+		h.opts.Logger.Warn("the server serves the stateless era only: its sampling is not answered")
 	}
 }

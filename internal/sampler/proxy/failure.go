@@ -36,14 +36,14 @@ func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.Ra
 		panic(http.ErrAbortHandler)
 	}
 	// The error names addresses: it is for the log, the caller gets less.
-	h.Logger.Warn("the server did not answer", "error", err)
-	text := fmt.Sprintf("the MCP server %s closed the connection without an answer", h.ServerName)
+	h.opts.Logger.Warn("the server did not answer", "error", err)
+	text := fmt.Sprintf("the MCP server %s closed the connection without an answer", h.opts.ServerName)
 	var redirect *redirectError
 	switch {
 	case errors.As(err, &redirect):
-		text = fmt.Sprintf("the MCP server %s is not at this path: it redirects to %q, so configure that path", h.ServerName, redirect.path)
+		text = fmt.Sprintf("the MCP server %s is not at this path: it redirects to %q, so configure that path", h.opts.ServerName, redirect.path)
 	case notReached(err):
-		text = fmt.Sprintf("the MCP server %s cannot be reached: check that it is running", h.ServerName)
+		text = fmt.Sprintf("the MCP server %s cannot be reached: check that it is running", h.opts.ServerName)
 	}
 	fail(w, http.StatusBadGateway, id, codeUnavailable, text)
 }
@@ -51,11 +51,11 @@ func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.Ra
 // readBody reads a caller's request whole, which it must be before the server
 // may answer. Where it cannot, it has answered the caller.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	if r.ContentLength > h.MaxBodyBytes {
+	if r.ContentLength > h.opts.MaxBodyBytes {
 		h.tooLarge(w)
 		return nil, false
 	}
-	limited := http.MaxBytesReader(w, r.Body, h.MaxBodyBytes)
+	limited := http.MaxBytesReader(w, r.Body, h.opts.MaxBodyBytes)
 	body, err := readAll(limited, r.ContentLength)
 	var over *http.MaxBytesError
 	switch {
@@ -72,7 +72,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool
 func (h *Handler) tooLarge(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	fail(w, http.StatusRequestEntityTooLarge, nil, codeInvalidRequest,
-		fmt.Sprintf("the request body is larger than %d bytes", h.MaxBodyBytes))
+		fmt.Sprintf("the request body is larger than %d bytes", h.opts.MaxBodyBytes))
 }
 
 // readAll reads r in one allocation where its size is known.

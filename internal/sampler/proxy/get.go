@@ -37,7 +37,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer stream.detach()
-	out := newCallerWriter(w, h.WriteTimeout)
+	out := newCallerWriter(w, h.opts.WriteTimeout)
 	defer out.end()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache, no-transform")

@@ -25,7 +25,7 @@ const wellKnown = "/.well-known/"
 // Handler is the proxy in front of one MCP server. Make it with New and end it
 // with Shutdown or Close.
 type Handler struct {
-	Options
+	opts     Options
 	plain    *httputil.ReverseProxy
 	sessions *sessions
 	// modernOnly is set once the server has refused the session era.
@@ -50,7 +50,7 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{
-		Options:  o,
+		opts:     o,
 		sessions: newSessions(o.MaxSessions),
 		drained:  make(chan struct{}),
 	}
@@ -65,7 +65,7 @@ func (h *Handler) Sessions() int { return h.sessions.len() }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.URL.Path == h.Upstream.Path:
+	case r.URL.Path == h.opts.Upstream.Path:
 		h.serveEndpoint(w, r)
 	case strings.HasPrefix(r.URL.Path, wellKnown) && path.Clean(r.URL.Path) == strings.TrimSuffix(r.URL.Path, "/"):
 		h.plain.ServeHTTP(w, r)
@@ -119,7 +119,7 @@ func (h *Handler) Close() {
 	}
 	h.stop()
 	h.background.Wait()
-	if t, ok := h.Transport.(interface{ CloseIdleConnections() }); ok {
+	if t, ok := h.opts.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
@@ -170,7 +170,7 @@ func (h *Handler) spawn(f func()) bool {
 		defer func() {
 			if p := recover(); p != nil {
 				// A panic's value can hold a message: only that there was one.
-				h.Logger.Error("a background task of the proxy panicked", "panicType", panicType(p))
+				h.opts.Logger.Error("a background task of the proxy panicked", "panicType", panicType(p))
 			}
 		}()
 		f()
@@ -185,16 +185,16 @@ func (h *Handler) end(s *session) {
 }
 
 func (h *Handler) expireIdle() {
-	tick := time.NewTicker(min(max(h.IdleTimeout/4, time.Second), time.Minute))
+	tick := time.NewTicker(min(max(h.opts.IdleTimeout/4, time.Second), time.Minute))
 	defer tick.Stop()
 	for {
 		select {
 		case <-h.ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, s := range h.sessions.idleSince(now.Add(-h.IdleTimeout)) {
+			for _, s := range h.sessions.idleSince(now.Add(-h.opts.IdleTimeout)) {
 				s.end()
-				h.Logger.Debug("session expired", "session", s.digest)
+				h.opts.Logger.Debug("session expired", "session", s.digest)
 			}
 		}
 	}

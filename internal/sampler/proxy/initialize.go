@@ -23,12 +23,12 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 		return
 	}
 	caller := wire.InitializeSampling(m.Params)
-	declared := h.Sampling.Declare(caller)
+	declared := h.opts.Sampling.Declare(caller)
 	if declared != caller {
 		patched, err := wire.DeclareSampling(body, declared)
 		if err != nil {
 			// Not what the specification says, so the server is to refuse it.
-			h.Logger.Debug("initialize goes on as it came", "error", err)
+			h.opts.Logger.Debug("initialize goes on as it came", "error", err)
 			declared = caller
 		} else {
 			body = patched

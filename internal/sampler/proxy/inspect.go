@@ -59,7 +59,7 @@ func (in *inspector) takeSampling(m wire.Message, e *sse.Event) bool {
 	if !json.Valid(e.Data) {
 		return false
 	}
-	if !in.handler.Sampling.Takes(in.session.view(), m.Params) {
+	if !in.handler.opts.Sampling.Takes(in.session.view(), m.Params) {
 		in.session.passOn(m.Key())
 		return false
 	}

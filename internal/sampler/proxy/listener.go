@@ -49,7 +49,7 @@ type listener struct {
 func newListener(h *Handler, s *session) *listener {
 	return &listener{
 		handler: h, session: s,
-		log:    newEventLog(h.MaxBufferBytes),
+		log:    newEventLog(h.opts.MaxBufferBytes),
 		kick:   make(chan struct{}, 1),
 		header: make(chan struct{}),
 	}
@@ -89,7 +89,7 @@ func (l *listener) opening() {
 	if l.settled {
 		l.header, l.settled = make(chan struct{}), false
 	}
-	l.waitUntil = time.Now().Add(l.handler.StreamWait)
+	l.waitUntil = time.Now().Add(l.handler.opts.StreamWait)
 }
 
 // settle ends the wait of calls: the stream is open, or refused with a status.
@@ -150,7 +150,7 @@ func (l *listener) run() {
 			break
 		}
 		if end.refused != 0 {
-			l.handler.Logger.Debug("the server has no stream for this session", "session", l.session.digest, "status", end.refused)
+			l.handler.opts.Logger.Debug("the server has no stream for this session", "session", l.session.digest, "status", end.refused)
 			l.settle(end.refused)
 			if end.refused == http.StatusNotFound {
 				l.log.close()
@@ -158,7 +158,7 @@ func (l *listener) run() {
 			return
 		}
 		if err != nil {
-			l.handler.Logger.Debug("the server's stream broke off", "session", l.session.digest, "error", err)
+			l.handler.opts.Logger.Debug("the server's stream broke off", "session", l.session.digest, "error", err)
 		}
 		if end.lastID != "" {
 			lastID = end.lastID
@@ -246,7 +246,7 @@ func (l *listener) listen(ctx context.Context, lastID string) (streamEnd, error)
 // read takes what the server sends off its stream until that ends.
 func (l *listener) read(body io.Reader, resumed bool) (end streamEnd, err error) {
 	in := &inspector{handler: l.handler, session: l.session, resumed: resumed}
-	events := sse.NewScanner(body, l.handler.MaxEventBytes)
+	events := sse.NewScanner(body, l.handler.opts.MaxEventBytes)
 	defer func() { end.lastID = events.LastEventID() }()
 	var kept []byte
 	for first := true; ; first = false {
@@ -281,6 +281,6 @@ func (l *listener) read(body io.Reader, resumed bool) (end streamEnd, err error)
 
 func (l *listener) add(raw []byte, e *sse.Event) {
 	if !l.log.add(raw, e.ID, e.HasID) {
-		l.handler.Logger.Warn("events of the server's GET stream are lost: the caller does not read them", "session", l.session.digest)
+		l.handler.opts.Logger.Warn("events of the server's GET stream are lost: the caller does not read them", "session", l.session.digest)
 	}
 }

@@ -79,7 +79,7 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Me
 func (h *Handler) postFailed(w http.ResponseWriter, r *http.Request, s *session, m wire.Message, err error) {
 	if s.address != "" && notReached(err) && r.Context().Err() == nil {
 		// The server that held the session is gone, and the session with it.
-		h.Logger.Info("the server of a session is gone", "session", s.digest, "error", err)
+		h.opts.Logger.Info("the server of a session is gone", "session", s.digest, "error", err)
 		h.end(s)
 		fail(w, http.StatusNotFound, m.ID, codeUnavailable, "the server of this session is gone: initialize again")
 		return

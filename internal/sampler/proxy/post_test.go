@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -213,7 +214,7 @@ func TestModelCallEnds(t *testing.T) {
 			session := begin(t, endpoint)
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
-			resp := open(t, ctx, http.MethodPost, endpoint, callBody, headerSession, session)
+			resp := open(ctx, t, http.MethodPost, endpoint, callBody, headerSession, session)
 			defer resp.Body.Close()
 			await(t, "the model call begins", asked)
 			end(t, endpoint, session, leave, func() { close(done) })
@@ -236,7 +237,7 @@ func TestModelCallOfABatchEndsWithTheCallersConnection(t *testing.T) {
 	endpoint, _ := newFront(t, server, withSampling(&fakeSampling{answer: untilCancelled(asked, ended)}))
 	session := begin(t, endpoint)
 	ctx, leave := context.WithCancel(t.Context())
-	resp := open(t, ctx, http.MethodPost, endpoint, "["+callBody+"]", headerSession, session)
+	resp := open(ctx, t, http.MethodPost, endpoint, "["+callBody+"]", headerSession, session)
 	defer resp.Body.Close()
 	await(t, "the model call begins", asked)
 	leave()
@@ -272,7 +273,7 @@ func TestAnswers(t *testing.T) {
 			server := &fakeServer{call: streamUntil(done), answers: make(chan string, 1)}
 			endpoint, _ := newFront(t, server, withSampling(&fakeSampling{answer: tc.answer}))
 			session := begin(t, endpoint)
-			resp := open(t, t.Context(), http.MethodPost, endpoint, callBody, headerSession, session)
+			resp := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
 			defer resp.Body.Close()
 			if got := await(t, "the answer", server.answers); got != tc.want {
 				t.Errorf("answer %s, want %s", got, tc.want)
@@ -313,7 +314,7 @@ func TestMoreSamplingThanOneSessionMay(t *testing.T) {
 	endpoint, _ := newFront(t, server, withSampling(&fakeSampling{answer: untilCancelled(asked, ended)}))
 	session := begin(t, endpoint)
 	ctx, leave := context.WithCancel(t.Context())
-	resp := open(t, ctx, http.MethodPost, endpoint, callBody, headerSession, session)
+	resp := open(ctx, t, http.MethodPost, endpoint, callBody, headerSession, session)
 	defer resp.Body.Close()
 	want := `{"jsonrpc":"2.0","id":64,"error":{"code":-32603,"message":"more than 64 sampling requests of this session are being answered"}}`
 	if got := await(t, "the refusal", server.answers); got != want {

@@ -15,8 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 	"go.uber.org/goleak"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -177,14 +178,14 @@ func ask(t *testing.T, method, target, body string, header ...string) reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	resp := open(t, ctx, method, target, body, header...)
+	resp := open(ctx, t, method, target, body, header...)
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
 	return reply{resp.StatusCode, resp.Header, string(got), err}
 }
 
 // open makes one request, over a connection of its own.
-func open(t *testing.T, ctx context.Context, method, target, body string, header ...string) *http.Response {
+func open(ctx context.Context, t *testing.T, method, target, body string, header ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	if err != nil {

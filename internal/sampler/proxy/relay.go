@@ -36,7 +36,7 @@ func (o outcome) finish() {
 // relay carries the server's response to the caller, and takes off its event
 // stream what the inspector takes.
 func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Response, in *inspector) outcome {
-	out := newCallerWriter(w, h.WriteTimeout)
+	out := newCallerWriter(w, h.opts.WriteTimeout)
 	defer out.end()
 	header := w.Header()
 	for name, values := range resp.Header {
@@ -50,7 +50,7 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	body, err := decoded(resp)
 	if err != nil {
 		// Better a stream that is not looked at than none.
-		h.Logger.Warn("the server's event stream passes without a look at it", "error", err)
+		h.opts.Logger.Warn("the server's event stream passes without a look at it", "error", err)
 		w.WriteHeader(resp.StatusCode)
 		return h.relayBody(r, out, resp)
 	}
@@ -66,9 +66,9 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	case in.answered, h.callerLeft(r):
 		return outcome{over: true}
 	}
-	h.Logger.Warn("a stream of the server broke off", "session", in.session.digest, "error", err)
+	h.opts.Logger.Warn("a stream of the server broke off", "session", in.session.digest, "error", err)
 	if errors.Is(err, sse.ErrTooLarge) && in.call != nil {
-		in.writeError(out, fmt.Sprintf("the MCP server sent a message larger than %d bytes", h.MaxEventBytes))
+		in.writeError(out, fmt.Sprintf("the MCP server sent a message larger than %d bytes", h.opts.MaxEventBytes))
 		return outcome{over: true}
 	}
 	out.flush()
@@ -86,7 +86,7 @@ func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Respo
 	}
 	if _, err := io.CopyBuffer(out, onlyReader{body}, *buffer); err != nil {
 		if !h.callerLeft(r) {
-			h.Logger.Warn("a response of the server broke off", "error", err)
+			h.opts.Logger.Warn("a response of the server broke off", "error", err)
 		}
 		return outcome{over: true, broken: true}
 	}
@@ -98,7 +98,7 @@ type onlyReader struct{ io.Reader }
 
 // relayEvents copies an event stream, event by event.
 func (h *Handler) relayEvents(out *callerWriter, body io.Reader, in *inspector) error {
-	events := sse.NewScanner(flushReader{body, out}, h.MaxEventBytes)
+	events := sse.NewScanner(flushReader{body, out}, h.opts.MaxEventBytes)
 	taken := false
 	var kept []byte
 	for {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -142,7 +143,7 @@ func TestNoRoomForASession(t *testing.T) {
 	server := &fakeServer{call: streamUntil(done)}
 	endpoint, _ := newFront(t, server, func(o *Options) { o.MaxSessions = 1 })
 	session := begin(t, endpoint)
-	busy := open(t, t.Context(), http.MethodPost, endpoint, callBody, headerSession, session)
+	busy := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
 	defer busy.Body.Close()
 	defer close(done)
 	want := `{"jsonrpc":"2.0","id":%d,"error":{"code":-32000,"message":"the sampler holds as many sessions as it may: try again later"}}`
@@ -275,9 +276,9 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 	}}
 	endpoint, h := newFront(t, server)
 	session := begin(t, endpoint)
-	listening := open(t, t.Context(), http.MethodGet, endpoint, "", headerSession, session)
+	listening := open(t.Context(), t, http.MethodGet, endpoint, "", headerSession, session)
 	defer listening.Body.Close()
-	running := open(t, t.Context(), http.MethodPost, endpoint, callBody, headerSession, session)
+	running := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
 	defer running.Body.Close()
 
 	over := make(chan error, 1)
@@ -307,7 +308,7 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 
 func TestShutdownGivesUp(t *testing.T) {
 	endpoint, h := newFront(t, &fakeServer{call: streamUntil(nil)})
-	running := open(t, t.Context(), http.MethodPost, endpoint, callBody, headerSession, begin(t, endpoint))
+	running := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, begin(t, endpoint))
 	defer running.Body.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

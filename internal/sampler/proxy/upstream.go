@@ -43,12 +43,12 @@ func newTransport(o *Options) *http.Transport {
 // transport does not use.
 func (h *Handler) newPlainProxy() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:     h.Transport,
+		Transport:     h.opts.Transport,
 		FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme = h.Upstream.Scheme
-			r.Out.URL.Host = h.Upstream.Host
-			r.Out.Host = h.Upstream.Host
+			r.Out.URL.Scheme = h.opts.Upstream.Scheme
+			r.Out.URL.Host = h.opts.Upstream.Host
+			r.Out.Host = h.opts.Upstream.Host
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			h.unreachable(w, r, nil, err)
@@ -59,7 +59,7 @@ func (h *Handler) newPlainProxy() *httputil.ReverseProxy {
 // send makes a request to the server, at the address if that is not empty.
 // header is used as it is.
 func (h *Handler) send(ctx context.Context, address, method, query string, header http.Header, body []byte) (*http.Response, error) {
-	target := *h.Upstream
+	target := *h.opts.Upstream
 	if address != "" {
 		target.Host = address
 	}
@@ -76,9 +76,9 @@ func (h *Handler) send(ctx context.Context, address, method, query string, heade
 	if err != nil {
 		return nil, fmt.Errorf("making a request for the server: %w", err)
 	}
-	req.Host = h.Upstream.Host
+	req.Host = h.opts.Upstream.Host
 	req.Header = header
-	resp, err := h.Transport.RoundTrip(req)
+	resp, err := h.opts.Transport.RoundTrip(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking the server: %w", err)
 	}
@@ -98,17 +98,17 @@ func (e *redirectError) Error() string { return fmt.Sprintf("the server redirect
 // addresses returns the server's addresses in random order; one empty string
 // where there is nothing to choose from.
 func (h *Handler) addresses(ctx context.Context) ([]string, error) {
-	host := h.Upstream.Hostname()
+	host := h.opts.Upstream.Hostname()
 	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
 		return []string{""}, nil
 	}
-	found, err := h.LookupNetIP(ctx, "ip", host)
+	found, err := h.opts.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil, fmt.Errorf("looking up the server: %w", err)
 	}
-	port := h.Upstream.Port()
+	port := h.opts.Upstream.Port()
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[h.Upstream.Scheme]
+		port = map[string]string{"http": "80", "https": "443"}[h.opts.Upstream.Scheme]
 	}
 	var addresses []string
 	for _, ip := range found {

@@ -267,7 +267,7 @@ func (s *Scanner) field(text []byte, values *int) {
 		}
 	case "retry":
 		ms, err := strconv.ParseUint(string(value), 10, 31)
-		if err == nil && value[0] != '+' {
+		if err == nil {
 			s.event.Retry, s.event.HasRetry = time.Duration(ms)*time.Millisecond, true
 		}
 	}
