@@ -29,7 +29,7 @@ for crd in config/crd/bases/*.yaml; do
 	row "CRD $(basename "$crd" .yaml)" $((($(stat -c %s "$crd") + 1023) / 1024)) 64
 done
 
-make --no-print-directory build
+make --silent --no-print-directory build
 work=$(mktemp -d)
 pid=
 trap 'if [[ $pid ]]; then kill "$pid" && wait "$pid" || true; fi 2>/dev/null; rm -rf "$work"' EXIT
