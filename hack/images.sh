@@ -32,13 +32,9 @@ arch=$(go env GOARCH)
 exec 9>"$cache/images/.lock"
 flock 9
 
-if docker info >/dev/null 2>&1; then
-	engine=docker
-	base=${BASE:-gcr.io/distroless/static:nonroot}
-else
-	engine=buildah
-	base=${BASE:-scratch} # nothing to pull
-fi
+engine=buildah
+if docker info >/dev/null 2>&1; then engine=docker; fi
+base=${BASE:-scratch} # nothing to pull, and nothing is missing
 
 # build NAME DIR: the static binary dist/NAME of package DIR, the same bytes for
 # the same sources.
