@@ -236,10 +236,9 @@ func TestValidateNamesThePathAndWhatToWrite(t *testing.T) {
 		"no credential":       {provider(func(p *config.Provider) { p.Credential = nil }), nil},
 		"another API version": {func(e *config.Effective) { e.APIVersion = "v2" }, []string{`apiVersion: is "v2"`, config.APIVersion}},
 		"no server name":      {func(e *config.Effective) { e.Server.Name = "" }, []string{"server.name: is missing"}},
-		"a long server name":  {func(e *config.Effective) { e.Server.Name = strings.Repeat("x", 254) }, []string{"server.name: has 254 bytes"}},
-		"a long namespace":    {func(e *config.Effective) { e.Server.Namespace = strings.Repeat("x", 254) }, []string{"server.namespace: has 254 bytes"}},
-		"a line break in a name": {func(e *config.Effective) { e.Server.Name = "a\nb" },
-			[]string{"server.name: has white space around it or control characters"}},
+		"a long server name":  {func(e *config.Effective) { e.Server.Name = strings.Repeat("x", 254) }, []string{"server.name: has 254 characters"}},
+		"a long namespace":    {func(e *config.Effective) { e.Server.Namespace = strings.Repeat("x", 254) }, []string{"server.namespace: has 254 characters"}},
+		"a name of 253 characters with more bytes": {func(e *config.Effective) { e.Server.Name = strings.Repeat("ü", 253) }, nil},
 		"no upstream":            {func(e *config.Effective) { e.Upstream.URL = "" }, []string{"upstream.url: is missing", "http://127.0.0.1:8000/mcp"}},
 		"an upstream of SSH":     {func(e *config.Effective) { e.Upstream.URL = "ssh://h" }, []string{"upstream.url: has no scheme http or https"}},
 		"an upstream of no URL":  {func(e *config.Effective) { e.Upstream.URL = "http://a b" }, []string{"upstream.url: is not a URL"}},
@@ -291,7 +290,7 @@ func TestValidateNamesThePathAndWhatToWrite(t *testing.T) {
 		"a temperature that is no number": {func(e *config.Effective) {
 			e.Policy.Parameters.Temperature = &config.TemperatureRange{Min: 0, Max: math.NaN()}
 		}, []string{"policy.parameters.temperature"}},
-		"a prompt action without text": {func(e *config.Effective) { e.Policy.Parameters.SystemPrompt.Text = " " },
+		"a prompt action without text": {func(e *config.Effective) { e.Policy.Parameters.SystemPrompt.Text = "" },
 			[]string{"policy.parameters.systemPrompt.text: is empty: action Prepend needs a text"}},
 		"a text that does nothing": {func(e *config.Effective) { e.Policy.Parameters.SystemPrompt.Action = config.PromptDrop },
 			[]string{"policy.parameters.systemPrompt.text: does nothing with action Drop"}},

@@ -29,8 +29,8 @@ func (e Effective) Validate() error {
 		p.add("apiVersion", "is %q: this release reads %q only", e.APIVersion, APIVersion)
 	}
 	p.name("server.name", e.Server.Name)
-	if len(e.Server.Namespace) > maxName {
-		p.add("server.namespace", "has %d bytes: write at most %d", len(e.Server.Namespace), maxName)
+	if e.Server.Namespace != "" {
+		p.name("server.namespace", e.Server.Namespace)
 	}
 	if e.Upstream.URL == "" {
 		p.add("upstream.url", "is missing: write the MCP server's address, like http://127.0.0.1:8000/mcp")
@@ -139,7 +139,7 @@ func (params *Parameters) validate(found *problems, at string) {
 		oneOf(found, at+".systemPrompt.action", s.Action, PromptKeep, PromptPrepend, PromptAppend, PromptReplace, PromptDrop)
 		switch s.Action {
 		case PromptPrepend, PromptAppend, PromptReplace:
-			if strings.TrimSpace(s.Text) == "" {
+			if s.Text == "" {
 				found.add(at+".systemPrompt.text", "is empty: action %s needs a text", s.Action)
 			}
 		case PromptKeep, PromptDrop:
@@ -158,14 +158,13 @@ func (p *problems) add(path, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
 }
 
+// name takes whatever the API takes, so that no policy is accepted there and
+// refused here.
 func (p *problems) name(path, value string) {
-	switch {
-	case value == "":
+	if value == "" {
 		p.add(path, "is missing")
-	case len(value) > maxName:
-		p.add(path, "has %d bytes: write at most %d", len(value), maxName)
-	case !utf8.ValidString(value) || strings.TrimSpace(value) != value || strings.ContainsFunc(value, isControl):
-		p.add(path, "has white space around it or control characters in it: remove them")
+	} else if n := utf8.RuneCountInString(value); n > maxName {
+		p.add(path, "has %d characters: write at most %d", n, maxName)
 	}
 }
 
@@ -192,8 +191,6 @@ func validPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && n > 0
 }
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 func oneOf[T ~string](p *problems, path string, value T, known ...T) {
 	if slices.Contains(known, value) {
