@@ -65,8 +65,7 @@ func refusalOf(err error) (refusal *resolve.Refusal, retry bool) {
 			Message:   conflict.Error(),
 		}, false
 	}
-	// The namespace goes, and the server with it.
-	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+	if namespaceGoes(err) {
 		return nil, false
 	}
 	invalid, forbidden := apierrors.IsInvalid(err), apierrors.IsForbidden(err)
@@ -78,6 +77,20 @@ func refusalOf(err error) (refusal *resolve.Refusal, retry bool) {
 		Reason:    mcpv1alpha1.ReasonObjectRefused,
 		Message:   "the API server refuses an object made from the spec: " + explain(err),
 	}, forbidden
+}
+
+// namespaceGoes says whether the namespace is being deleted or gone, and the
+// server with it: then there is nothing to do and nobody to tell.
+func namespaceGoes(err error) bool {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return true
+	}
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "namespaces"
 }
 
 // explain names the fields that the API server does not like.
@@ -103,7 +116,7 @@ func leaves(err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the join itself is taken apart, not what wraps it
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

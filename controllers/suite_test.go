@@ -294,7 +294,6 @@ func (b *bench) pod(labels map[string]string, name, container string) *corev1.Po
 type fakeObserver struct {
 	mu      sync.Mutex
 	reports map[string]*statusz.Report
-	passes  int
 }
 
 func newFakeObserver() *fakeObserver {
@@ -304,7 +303,7 @@ func newFakeObserver() *fakeObserver {
 func (f *fakeObserver) Observe(_ context.Context, targets []observe.Target) []observe.Finding {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.passes++
+
 	out := make([]observe.Finding, 0, len(targets))
 	for _, target := range targets {
 		finding := observe.Finding{Pod: target.Pod, Report: f.reports[target.Pod]}
@@ -321,13 +320,6 @@ func (f *fakeObserver) report(pod string, report statusz.Report) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reports[pod] = &report
-}
-
-// seen returns how many passes have asked samplers.
-func (f *fakeObserver) seen() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.passes
 }
 
 const serverYAML = `

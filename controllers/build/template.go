@@ -11,9 +11,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	kjson "sigs.k8s.io/json"
 )
 
 // templateError says that a podTemplate is no patch on our pod template.
@@ -93,10 +94,13 @@ func mergeTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, patch []byt
 	if errors.As(json.Unmarshal(merged, out), &wrong) {
 		return nil, fmt.Errorf("%s is a %s, must be of type %s", wrong.Field, wrong.Value, wrong.Type)
 	}
+	var tree map[string]any
+	if err := utiljson.Unmarshal(merged, &tree); err != nil {
+		return nil, err
+	}
 	// This one knows case and unknown fields; its paths have indexes.
 	out = &corev1ac.PodTemplateSpecApplyConfiguration{}
-	unknown, err := kjson.UnmarshalStrict(merged, out)
-	if err := errors.Join(append(unknown, err)...); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(tree, out, true); err != nil {
 		return nil, err
 	}
 	if out.Spec == nil {
