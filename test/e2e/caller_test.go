@@ -14,6 +14,7 @@ import (
 	"time"
 
 	mcpclient "github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -28,19 +29,26 @@ import (
 // callTimeout is for a call that a model answers; the fake one does at once.
 const callTimeout = 30 * time.Second
 
-// session is a caller's open session. The caller declares no sampling.
+// session is a caller's open session.
 type session struct{ client *mcpclient.Client }
 
 // dial opens a session with a server, through a pod that its Service selects.
-func (s *space) dial(t *testing.T, server *mcpv1alpha1.MCPServer) *session {
+// Without options the caller declares no sampling, as most callers.
+func (s *space) dial(t *testing.T, server *mcpv1alpha1.MCPServer, options ...mcpclient.ClientOption) *session {
 	t.Helper()
 	at := s.forward(t, server.Name)
 	path := "/mcp"
 	if server.Spec.Transport.Path != "" {
 		path = server.Spec.Transport.Path
 	}
-	caller, err := mcpclient.NewStreamableHttpClient("http://" + at + path)
+	var streams []transport.StreamableHTTPCOption
+	if len(options) > 0 {
+		// What the server asks of a caller may come on the session's own stream.
+		streams = append(streams, transport.WithContinuousListening())
+	}
+	connection, err := transport.NewStreamableHTTP("http://"+at+path, streams...)
 	must(t, err)
+	caller := mcpclient.NewClient(connection, options...)
 	t.Cleanup(func() { _ = caller.Close() }) // its pod may be gone
 	must(t, caller.Start(t.Context()))
 	hello := mcp.InitializeRequest{}
@@ -112,10 +120,10 @@ func (s *space) forward(t *testing.T, service string) string {
 		pod, port, err = s.endpoint(ctx, service)
 		return err
 	})
-	transport, upgrader, err := spdy.RoundTripperFor(s.config)
+	roundTripper, upgrader, err := spdy.RoundTripperFor(s.config)
 	must(t, err)
 	target := s.clientset.CoreV1().RESTClient().Post().Resource("pods").Namespace(s.name).Name(pod).SubResource("portforward").URL()
-	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, &url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path})
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: roundTripper}, http.MethodPost, &url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path})
 	ready, stop := make(chan struct{}), make(chan struct{})
 	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, io.Discard)
 	must(t, err)

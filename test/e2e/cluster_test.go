@@ -13,12 +13,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-
 	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 )
@@ -126,6 +126,18 @@ func (s *space) create(t *testing.T, objs ...client.Object) {
 		obj.SetNamespace(s.name)
 		must(t, s.client.Create(t.Context(), obj))
 	}
+}
+
+// apply is `kubectl apply` of an object that has no status.
+func (s *space) apply(t *testing.T, obj client.Object) {
+	t.Helper()
+	gvk, err := s.client.GroupVersionKindFor(obj)
+	must(t, err)
+	obj.GetObjectKind().SetGroupVersionKind(gvk)
+	manifest, err := yaml.Marshal(obj)
+	must(t, err)
+	_, err = s.kubectl(t.Context(), string(manifest), "apply", "-n", s.name, "-f", "-")
+	must(t, err)
 }
 
 // patch changes an object as it is now, whoever else wrote to it meanwhile.

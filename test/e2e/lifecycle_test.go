@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -108,7 +109,7 @@ func testDelete(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("all is gone after %s", took)
+	t.Logf("all is gone after %s", took.Round(time.Millisecond))
 	if now := s.belongingTo(t.Context(), t, other); !slices.Equal(kept, now) {
 		t.Errorf("the other server had %v, has %v", kept, now)
 	}

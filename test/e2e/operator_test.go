@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,6 +29,7 @@ func TestOperator(t *testing.T) {
 			"the real small model answers":              testRealModel,
 			"what cannot work is refused":               testRefusals,
 			"without a policy there is no sampling":     testNoPolicy,
+			"a caller's own model comes first if asked": testFallback,
 			"a key is missing, wrong, then right":       testKeys,
 			"a model cannot be reached":                 testUnreachableModel,
 			"a server crashes, then does not":           testCrashingServer,
@@ -44,6 +47,7 @@ func TestOperator(t *testing.T) {
 		}
 	})
 	t.Run("the manager never restarted and logged no key", testManager)
+	t.Run("a list of namespaces bounds the operator", testNamespaceList)
 	t.Run("uninstalling the chart keeps CRDs and what runs", testUninstall)
 }
 
@@ -67,6 +71,36 @@ func testManager(t *testing.T) {
 			}
 		}
 	}
+}
+
+// testNamespaceList narrows the operator's rights to one namespace, and takes
+// that back at the end.
+func testNamespaceList(t *testing.T) {
+	inside, outside := newSpace(t), newSpace(t)
+	upgrade := func(namespaces ...string) {
+		t.Helper()
+		list, err := json.Marshal(append([]string{}, namespaces...))
+		must(t, err)
+		_, err = theCluster.helm(t.Context(), "upgrade", "mcp-sampling-operator", "../../charts/mcp-sampling-operator",
+			"--namespace", operatorNamespace, "--reuse-values", "--set-json", "watchNamespaces="+string(list), "--wait", "--timeout", "3m")
+		must(t, err)
+	}
+	upgrade(inside.name)
+	ignored := newServer("summarizer")
+	outside.create(t, ignored)
+	inside.runFakeModel(t)
+	server, policy := newServer("summarizer"), newPolicy("policy", "summarizer")
+	inside.create(t, server, policy)
+	inside.awaitReady(t, server, policy)
+	if _, err := inside.dial(t, server).summarize(t.Context()); err != nil {
+		t.Error(err)
+	}
+	must(t, outside.get(t.Context(), ignored))
+	if len(ignored.Status.Conditions) != 0 {
+		t.Errorf("a namespace that is not in the list was looked at: %v", ignored.Status.Conditions)
+	}
+	upgrade()
+	outside.await(t, ignored, wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionTrue})
 }
 
 // testUninstall comes last: it takes the operator away.

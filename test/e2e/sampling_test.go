@@ -2,12 +2,15 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	mcpclient "github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/mcp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -38,18 +41,22 @@ func testPolicyChange(t *testing.T) {
 	}
 
 	changes := []struct {
-		name  string
-		patch string
-		want  asked
+		name   string
+		change func(*mcpv1alpha1.SamplingPolicySpec)
+		want   asked
 	}{
-		{"a lower maxTokens", `{"spec":{"parameters":{"maxTokens":{"max":50}}}}`, asked{"fast-1", 50}},
-		{"another default model", `{"spec":{"models":{"default":"large"}}}`, asked{"large-1", 50}},
-		{"a higher maxTokens", `{"spec":{"parameters":{"maxTokens":{"max":90}}}}`, asked{"large-1", 90}},
-		{"both at once", `{"spec":{"parameters":{"maxTokens":{"max":70}},"models":{"default":"fast"}}}`, asked{"fast-1", 70}},
+		{"a lower maxTokens", func(p *mcpv1alpha1.SamplingPolicySpec) { p.Parameters.MaxTokens.Max = 50 }, asked{"fast-1", 50}},
+		{"another default model", func(p *mcpv1alpha1.SamplingPolicySpec) { p.Models.Default = "large" }, asked{"large-1", 50}},
+		{"a higher maxTokens", func(p *mcpv1alpha1.SamplingPolicySpec) { p.Parameters.MaxTokens.Max = 90 }, asked{"large-1", 90}},
+		{"both at once", func(p *mcpv1alpha1.SamplingPolicySpec) {
+			p.Parameters.MaxTokens.Max, p.Models.Default = 70, "fast"
+		}, asked{"fast-1", 70}},
 	}
 	for _, change := range changes {
-		_, err := s.kubectl(t.Context(), "", "patch", "smp", policy.Name, "-n", s.name, "--type=merge", "-p", change.patch)
-		must(t, err)
+		manifest := newPolicy(policy.Name, server.Name)
+		policy.Spec.DeepCopyInto(&manifest.Spec)
+		change.change(&manifest.Spec)
+		s.apply(t, manifest)
 		took := eventually(t, 30*time.Second, change.name+" in the open session", func(ctx context.Context) error {
 			got, err := caller.summarize(ctx)
 			if err != nil {
@@ -64,6 +71,7 @@ func testPolicyChange(t *testing.T) {
 		if took > reach {
 			t.Errorf("%s took %s, want at most %s", change.name, took, reach)
 		}
+		must(t, s.get(t.Context(), policy))
 	}
 	s.awaitReady(t, server, policy)
 	if after := s.pods(t); !equalPods(before, after) {
@@ -166,20 +174,17 @@ func testRealModel(t *testing.T) {
 // cannot sample; everything else works.
 func testNoPolicy(t *testing.T) {
 	s := newSpace(t)
-	server := newServer("alone")
+	server := newServer("alone", running(peersImage(), "/gosdkserver"))
 	s.create(t, server)
 	s.await(t, server,
 		wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionTrue},
+		wantCondition{conditionType: mcpv1alpha1.ConditionVerified, status: metav1.ConditionTrue},
 		wantCondition{conditionType: mcpv1alpha1.ConditionSamplingReady, status: metav1.ConditionFalse, reason: mcpv1alpha1.ReasonNoPolicy, message: []string{"SamplingPolicy"}},
 	)
 	caller := s.dial(t, server)
-	answer, err := caller.call(t.Context(), "echo", "hello")
-	must(t, err)
-	if answer != "hello" {
-		t.Errorf("echo says %q", answer)
-	}
-	if got, err := caller.summarize(t.Context()); err == nil {
-		t.Errorf("sampling was answered without a policy: %+v", got)
+	answer, err := caller.call(t.Context(), "summarize", "x")
+	if err == nil || answer == "" {
+		t.Errorf("without a policy the tool says %q (error %v), want an error of the tool", answer, err)
 	}
 
 	// A session that begins after a policy has come can sample.
@@ -189,6 +194,55 @@ func testNoPolicy(t *testing.T) {
 	s.awaitReady(t, server, policy)
 	if _, err := s.dial(t, server).summarize(t.Context()); err != nil {
 		t.Error(err)
+	}
+
+	// And when it goes, sampling goes with it, also from that session.
+	caller = s.dial(t, server)
+	must(t, s.client.Delete(t.Context(), policy))
+	eventually(t, patience, "the end of sampling", func(ctx context.Context) error {
+		if _, err := caller.summarize(ctx); err == nil {
+			return errors.New("it is still answered")
+		}
+		return nil
+	})
+	s.await(t, server, wantCondition{conditionType: mcpv1alpha1.ConditionSamplingReady, status: metav1.ConditionFalse, reason: mcpv1alpha1.ReasonNoPolicy})
+}
+
+// callersModel is the model of a caller that can sample.
+type callersModel struct{}
+
+func (callersModel) CreateMessage(context.Context, mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
+	return &mcp.CreateMessageResult{
+		SamplingMessage: mcp.SamplingMessage{Role: mcp.RoleAssistant, Content: mcp.NewTextContent("the caller's own model")},
+		Model:           "own",
+	}, nil
+}
+
+// With mode Fallback a caller that can sample answers for itself.
+func testFallback(t *testing.T) {
+	s := newSpace(t)
+	s.runFakeModel(t)
+	server, policy := newServer("summarizer"), newPolicy("policy", "summarizer")
+	policy.Spec.Mode = mcpv1alpha1.ModeFallback
+	s.create(t, server, policy)
+	s.awaitReady(t, server, policy)
+
+	sampling := mcpclient.WithSamplingHandler(callersModel{})
+	answer, err := s.dial(t, server, sampling).call(t.Context(), "summarize", "x")
+	must(t, err)
+	if !strings.Contains(answer, "the caller's own model") {
+		t.Errorf("a caller that can sample got %q, want its own model's answer", answer)
+	}
+	if _, err := s.dial(t, server).summarize(t.Context()); err != nil {
+		t.Errorf("a caller that cannot sample: %v", err)
+	}
+
+	manifest := newPolicy(policy.Name, server.Name)
+	manifest.Spec.Mode = mcpv1alpha1.ModeAlways
+	s.apply(t, manifest)
+	s.awaitReady(t, server, policy)
+	if _, err := s.dial(t, server, sampling).summarize(t.Context()); err != nil {
+		t.Errorf("with mode Always: %v", err)
 	}
 }
 
