@@ -90,7 +90,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, s *session, hea
 		return false
 	}
 	defer resp.Body.Close()
-	h.learn(s, header, resp.StatusCode)
+	h.learn(s, header, resp)
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		h.relay(w, r, resp, &inspector{handler: h, session: s}).finish()
 		return false
@@ -113,9 +113,12 @@ func (h *Handler) release(s *session) {
 }
 
 // learn draws from a response what it says about the session.
-func (h *Handler) learn(s *session, header http.Header, status int) {
-	switch {
-	case s.id == "":
+func (h *Handler) learn(s *session, header http.Header, resp *http.Response) {
+	if s.id == "" {
+		return
+	}
+	s.noteCORS(header, resp.Header)
+	switch status := resp.StatusCode; {
 	case status == http.StatusNotFound, status == http.StatusBadRequest && !s.isProven():
 		h.end(s)
 	case status < http.StatusBadRequest:

@@ -1,8 +1,34 @@
 // Package proxy is the interposing HTTP handler between MCP callers and one MCP
-// server. It forwards messages as they are and looks only at what it must: it
-// puts the sampling capability into `initialize`, takes sampling requests off
-// the server's SSE streams and answers them by requests of its own.
+// server that speaks Streamable HTTP, protocol versions 2024-11-05 to
+// 2025-11-25. It forwards messages as they are and looks only at what it must:
+// it puts the sampling capability into `initialize`, takes sampling requests
+// off the server's event streams and answers them by requests of its own.
 //
 // It owns the callers' sessions and their upstream streams. What is decided
 // about sampling comes through the Sampling interface.
+//
+// # What goes where
+//
+// A request of the caller goes post -> send -> relay, and the server's stream
+// goes through an inspector event by event. An initialize request begins a
+// session (initialize), whose listener holds the server's GET stream and keeps
+// what is not sampling in an eventLog for the caller's GET (get). A session
+// that is not known here is adopted.
+//
+// # What ends what
+//
+// The caller's connection ends the request to the server and the sampling that
+// came on its stream, as does its notifications/cancelled. A sampling request
+// on the GET stream belongs to the only call that runs, and else to the session.
+// A stream that the server ends early ends nothing: the caller may resume it.
+// The server is answered in each case but two: it has cancelled the request, or
+// the session is over.
+//
+// # Who is believed
+//
+// The server alone knows who a caller is. So a session is kept only when the
+// server has accepted a request in it, requests of the proxy carry the headers
+// of a caller that the server has accepted, and the stream that the proxy holds
+// is shared only with a caller that identifies itself as that one does, or that
+// the server accepts when asked. Forwarded and X-Forwarded-* do not go on.
 package proxy

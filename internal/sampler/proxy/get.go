@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -39,6 +40,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 	defer stream.detach()
 	out := newCallerWriter(w, h.opts.WriteTimeout)
 	defer out.end()
+	maps.Copy(w.Header(), s.corsFor(r.Header.Get("Origin")))
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache, no-transform")
 	w.Header().Set("X-Accel-Buffering", "no")
@@ -65,7 +67,7 @@ func (h *Handler) passStream(w http.ResponseWriter, r *http.Request, s *session,
 	// A server without a GET stream may answer 404 to one of a good session;
 	// what it says to a message counts.
 	if resp.StatusCode != http.StatusNotFound || !s.isProven() {
-		h.learn(s, header, resp.StatusCode)
+		h.learn(s, header, resp)
 	}
 	h.relay(w, r, resp, &inspector{handler: h, session: s, resumed: resumed}).finish()
 }

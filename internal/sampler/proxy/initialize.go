@@ -52,6 +52,7 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 		if result.Error == nil {
 			begun = true
 			s.setVersion(wire.ResultProtocolVersion(result.Result))
+			s.noteCORS(header, resp.Header)
 			h.begin(s, header)
 		}
 	}

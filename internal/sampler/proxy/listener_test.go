@@ -176,6 +176,23 @@ func TestStreamOfACallerWhoseServerHasNone(t *testing.T) {
 	}
 }
 
+func TestStreamInABrowser(t *testing.T) {
+	server := &fakeServer{get: hold("")}
+	endpoint, _ := newFront(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+		w.Header().Set("Vary", "Origin")
+		server.ServeHTTP(w, r)
+	}))
+	session := ask(t, http.MethodPost, endpoint, initializeBody, "Origin", "https://a.example").header.Get(headerSession)
+	for origin, want := range map[string]string{"https://a.example": "https://a.example", "": ""} {
+		resp := open(t.Context(), t, http.MethodGet, endpoint, "", headerSession, session, "Origin", origin)
+		resp.Body.Close()
+		if got := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != http.StatusOK || got != want {
+			t.Errorf("origin %q got status %d and is told %q, want %q", origin, resp.StatusCode, got, want)
+		}
+	}
+}
+
 func TestModelCallOnTheGETStreamEndsWithTheOnlyCall(t *testing.T) {
 	asked, ended, done := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	calling := make(chan struct{})

@@ -59,7 +59,7 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Me
 		return
 	}
 	defer resp.Body.Close()
-	h.learn(s, header, resp.StatusCode)
+	h.learn(s, header, resp)
 	switch m.Method {
 	case wire.MethodCancelled:
 		s.cancelCall(m.CancelledKey())

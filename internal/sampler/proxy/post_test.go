@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -242,6 +243,24 @@ func TestModelCallOfABatchEndsWithTheCallersConnection(t *testing.T) {
 	await(t, "the model call begins", asked)
 	leave()
 	await(t, "the model call ends", ended)
+}
+
+func TestCallerThatDoesNotRead(t *testing.T) {
+	left := make(chan struct{})
+	server := &fakeServer{call: func(w http.ResponseWriter, r *http.Request) {
+		defer close(left)
+		piece := "data: " + strings.Repeat("x", 64<<10) + "\n\n"
+		w.Header().Set("Content-Type", "text/event-stream")
+		for r.Context().Err() == nil { // for ever, if it were read
+			if _, err := io.WriteString(w, piece); err != nil {
+				return
+			}
+		}
+	}}
+	endpoint, _ := newFront(t, server, func(o *Options) { o.WriteTimeout = 50 * time.Millisecond })
+	resp := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, begin(t, endpoint))
+	defer resp.Body.Close()
+	await(t, "the server is left alone", left)
 }
 
 func TestAnswers(t *testing.T) {

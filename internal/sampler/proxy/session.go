@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,10 @@ type session struct {
 	header http.Header
 	// credential is the digest of what identified the caller in that request.
 	credential credential
+	// origin and cors are what the server answered a browser: which origins may
+	// read its responses.
+	origin string
+	cors   http.Header
 	// proven is true once the server has accepted a request of this session.
 	proven bool
 	// users counts the exchanges under way.
@@ -103,6 +108,33 @@ func (s *session) setVersion(version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version = version
+}
+
+// noteCORS keeps what the server says to a browser's origin, for the responses
+// that the proxy gives in its place.
+func (s *session) noteCORS(request, response http.Header) {
+	origin := request.Get("Origin")
+	if origin == "" {
+		return
+	}
+	cors := http.Header{}
+	for name, values := range response {
+		if name == "Vary" || strings.HasPrefix(name, "Access-Control-") {
+			cors[name] = values
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.origin, s.cors = origin, cors
+}
+
+func (s *session) corsFor(origin string) http.Header {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.origin != origin {
+		return nil
+	}
+	return s.cors
 }
 
 // accept notes that the server accepted a request with this header. It reports
