@@ -138,6 +138,7 @@ image_summarizer_go() {
 		[[ $builder == docker ]] || need buildah
 		build summarizer-go "$dockerfile" "$work" "$archive" scratch
 	}
+	touch "$archive" # it is in use: see the end of main
 	echo "$archive"
 }
 
@@ -158,6 +159,7 @@ python_image() {
 		fi
 		build "$name" "$folder/Dockerfile" "$folder" "$archive" "$base"
 	}
+	touch "$archive" # it is in use: see the end of main
 	echo "$archive"
 }
 
@@ -201,7 +203,7 @@ main() {
 		esac
 	done
 	# Old ones go, but not those that somebody may be loading just now.
-	find "$images" -maxdepth 1 \( -name 'summarizer-*.tar' -o -name 'small-model-*.tar' \) -mtime +7 -delete
+	find "$images" -maxdepth 1 \( -name 'summarizer-*.tar' -o -name 'small-model-*.tar' -o -name '.python-*' \) -mtime +7 -exec rm -rf {} +
 }
 
 main "$@"
