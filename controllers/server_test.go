@@ -278,6 +278,37 @@ func TestServiceOfTheServerIsWatched(t *testing.T) {
 	b.condition(server, "demo", mcpv1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, mcpv1alpha1.ReasonResolvedRefs)
 }
 
+func TestACrashShowsAtOnceAndHeals(t *testing.T) {
+	b := newBench(t)
+	b.startManager()
+	b.server("demo")
+	sampler := b.samplerPod("demo", "sampler-1")
+	b.eventually("the configuration is there", func() error { _, err := rendered(b, "demo"); return err })
+	b.observer.report(sampler.Name, statusz.Report{ConfigHash: loaded(b, "demo").Hash(), Server: statusz.Server{State: statusz.ServerVerified}})
+	pod, server := b.serverPod("demo", "server-1"), &mcpv1alpha1.MCPServer{}
+	b.condition(server, "demo", mcpv1alpha1.ConditionReady, metav1.ConditionTrue, mcpv1alpha1.ReasonReady)
+
+	well := pod.Status
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: build.ServerContainer, RestartCount: 3,
+		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}},
+	}}
+	if err := b.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	b.condition(server, "demo", mcpv1alpha1.ConditionAvailable, metav1.ConditionFalse, mcpv1alpha1.ReasonServerCrashing)
+	if err := contains(message(server, mcpv1alpha1.ConditionReady), "kubectl logs -n "+b.namespace+" deploy/demo-server"); err != nil {
+		t.Error(err)
+	}
+	pod.Status = well
+	if err := b.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	b.condition(server, "demo", mcpv1alpha1.ConditionReady, metav1.ConditionTrue, mcpv1alpha1.ReasonReady)
+}
+
 func TestNothingIsMadeForAServerThatIsGoing(t *testing.T) {
 	b := newBench(t)
 	server := b.server("demo")

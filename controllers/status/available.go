@@ -102,7 +102,9 @@ func (p part) problem() *verdict {
 	})
 	for i := range pods {
 		pod := &pods[i]
-		if !pod.DeletionTimestamp.IsZero() || PodReady(pod) {
+		// A pod that has ended for good, as after an eviction, has been replaced.
+		ended := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+		if ended || !pod.DeletionTimestamp.IsZero() || PodReady(pod) {
 			continue
 		}
 		for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
