@@ -54,7 +54,17 @@ link() { # FOLDER NAME…
   local dir=$1 name
   shift
   mkdir -p "$dir"
-  for name in "$@"; do ln -sfn "$bin" "$dir/$name"; done
+  for name in "$@"; do
+    [ "$(readlink "$dir/$name")" = "$bin" ] || ln -sfn "$bin" "$dir/$name"
+  done
+}
+
+# prune removes builds of other sources that were last asked for over a week ago: each call notes the
+# time. What it can't remove only takes space.
+prune() {
+  find "$cache/bin" -mindepth 1 -maxdepth 1 -mmin +10080 ! -name "*-$hash" ! -name "*-$hash.pause" \
+    \( -name 'devcluster-*' -o -name 'envtest-*' -o -name 'tools-*' -o -name '.build-*' \) \
+    -exec rm -rf {} + || true
 }
 
 if [ ! -x "$bin" ] || [ ! -x "$bin.pause" ]; then
@@ -70,9 +80,11 @@ if [ ! -x "$bin" ] || [ ! -x "$bin.pause" ]; then
     go build -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$temporary/devcluster" .
   mv "$temporary/pause" "$bin.pause"
   mv "$temporary/devcluster" "$bin"
+  prune
 fi
 link "$envtest" kube-apiserver etcd kubectl
 link "$tools" kubectl helm
+touch "$bin" "$bin.pause" "$envtest" "$tools"
 
 case "$print" in
   bin) echo "$bin" ;;

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # One way to a cluster for development, whatever it is:
-#   cluster.sh up                  start it (or say that it runs)
+#   cluster.sh up [--egress]       start it (or say that it runs); --egress: with a way out for its pods
 #   cluster.sh down                end it and remove all that belongs to it
 #   cluster.sh status              say whether it runs
 #   cluster.sh load IMAGE.tar…     make images from archives known to it
+#   cluster.sh egress              print the URL of the proxy that is the way out of an own cluster
 #   cluster.sh kubeconfig          print the path of its kubeconfig
 #   cluster.sh kubectl ARGUMENTS…  run kubectl with it
 #   cluster.sh helm ARGUMENTS…     run helm with it
@@ -32,15 +33,15 @@ on_path() { # PROGRAM…
   done
 }
 
-usage() { sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 # -- own ------------------------------------------------------------------------------------------
 
-own_up() {
+own_up() { # [--egress]
   "$here/install-deps.sh"
   local bin
   bin=$("$here/build.sh")
-  "$bin" up --name "$name" >/dev/null
+  "$bin" up --name "$name" "$@" >/dev/null
 }
 own_command() {
   local bin
@@ -50,6 +51,7 @@ own_command() {
 own_down() { own_command down; }
 own_status() { own_command status; }
 own_kubeconfig() { own_command kubeconfig; }
+own_egress() { own_command egress; }
 own_load() { own_command load "$@"; }
 own_client() { # kubectl|helm ARGUMENTS…
   local tools kubeconfig program=$1
@@ -139,7 +141,16 @@ esac
 action=${1:-}
 [ $# -eq 0 ] || shift
 case "$action" in
-  up | down | status | kubeconfig)
+  up)
+    [ $# -eq 0 ] || [ "$*" = --egress ] || fail 2 "up takes no argument but --egress (set CLUSTER_NAME to choose a cluster)"
+    "${kind_of}_up" "$@"
+    ;;
+  egress)
+    [ $# -eq 0 ] || fail 2 "egress takes no arguments (set CLUSTER_NAME to choose a cluster)"
+    [ "$kind_of" = own ] || fail 2 "only CLUSTER=own needs a proxy as a way out: pods of other clusters have one"
+    own_egress
+    ;;
+  down | status | kubeconfig)
     [ $# -eq 0 ] || fail 2 "$action takes no arguments (set CLUSTER_NAME to choose a cluster)"
     "${kind_of}_$action"
     ;;

@@ -24,8 +24,10 @@ import (
 
 // Commands that the program starts itself with, inside the namespaces.
 const (
-	initCommand      = "node-init"
-	superviseCommand = "node-supervise"
+	initCommand         = "node-init"
+	superviseCommand    = "node-supervise"
+	egressDetachCommand = "egress-detach"
+	egressServeCommand  = "egress-serve"
 )
 
 const (
@@ -90,12 +92,14 @@ helm, etcd or kube-apiserver is that component.`,
 	// Components put flags of theirs among the process's flags, which cobra would list as ours.
 	pflag.CommandLine.VisitAll(func(f *pflag.Flag) { f.Hidden = true })
 	root.PersistentFlags().StringVar(&a.name, "name", defaultName, "the cluster's name")
-	root.AddCommand(a.up(), a.down(), a.status(), a.kubeconfig(), a.load(), a.logs(), a.nodeInit(), a.nodeSupervise())
+	root.AddCommand(a.up(), a.down(), a.status(), a.kubeconfig(), a.egress(), a.load(), a.logs(),
+		a.nodeInit(), a.nodeSupervise(), a.egressDetach(), a.egressServe())
 	return root
 }
 
 func (a *app) up() *cobra.Command {
-	return &cobra.Command{
+	var egress bool
+	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the cluster and wait until its node is ready and its DNS answers",
 		Long: `Start the cluster and wait until its node is ready and its DNS answers.
@@ -116,11 +120,35 @@ The kubeconfig's path is printed on the standard output, progress on the standar
 			if err := lifecycle.Up(cmd.Context(), c, lifecycle.Options{
 				PauseProgram: self + pauseSuffix,
 				InitArgs:     []string{initCommand, "--name", c.Name},
+				Egress:       egress,
+				EgressArgs:   []string{egressDetachCommand, "--name", c.Name},
 				Progress:     cmd.ErrOrStderr(),
 			}); err != nil {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), c.Kubeconfig())
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&egress, "egress", false, "give pods a way out by an HTTP proxy, also if the cluster runs already")
+	return cmd
+}
+
+func (a *app) egress() *cobra.Command {
+	return &cobra.Command{
+		Use:   "egress",
+		Short: "Print the URL of the proxy that leads out of the cluster",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.cluster()
+			if err != nil {
+				return err
+			}
+			url, err := lifecycle.Egress(cmd.Context(), c)
+			if err != nil {
+				return fmt.Errorf("cluster %s: %w", c.Name, err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), url)
 			return nil
 		},
 	}
@@ -242,7 +270,7 @@ func listLogs(out io.Writer, c layout.Cluster) error {
 }
 
 func printLog(out io.Writer, c layout.Cluster, part string, lines int) error {
-	parts := []string{"node"}
+	parts := []string{"node", lifecycle.EgressPart}
 	for name := range settings.Commands(c) {
 		parts = append(parts, name)
 	}
@@ -261,6 +289,23 @@ func printLog(out io.Writer, c layout.Cluster, part string, lines int) error {
 	}
 	_, err = io.WriteString(out, strings.Join(all, ""))
 	return err
+}
+
+// egressDetach and egressServe run in the cluster's pid namespace and are of no use elsewhere.
+func (a *app) egressDetach() *cobra.Command {
+	return &cobra.Command{
+		Use: egressDetachCommand, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return lifecycle.DetachEgress([]string{egressServeCommand, "--name", a.name})
+		},
+	}
+}
+
+func (a *app) egressServe() *cobra.Command {
+	return &cobra.Command{
+		Use: egressServeCommand, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return lifecycle.ServeEgress() },
+	}
 }
 
 // nodeInit and nodeSupervise run inside the namespaces and are of no use elsewhere.

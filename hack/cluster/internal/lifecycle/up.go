@@ -25,6 +25,10 @@ type Options struct {
 	// InitArgs are the arguments with which this program becomes the first process of the cluster's
 	// namespaces.
 	InitArgs []string
+	// Egress asks for a way out of the cluster, which a cluster that runs gets too.
+	Egress bool
+	// EgressArgs are the arguments with which this program starts the way out and ends.
+	EgressArgs []string
 	// Progress takes a line for each part that has started.
 	Progress io.Writer
 }
@@ -48,6 +52,9 @@ func Up(ctx context.Context, c layout.Cluster, o Options) error {
 		sick := Healthy(ctx, c)
 		if sick == nil {
 			fmt.Fprintf(o.Progress, "cluster %s is running already\n", c.Name)
+			if o.Egress {
+				return ensureEgress(ctx, c, o)
+			}
 			return nil
 		}
 		fmt.Fprintf(o.Progress, "cluster %s runs but is not healthy (%v): it is started anew\n", c.Name, sick)
@@ -103,6 +110,9 @@ func start(ctx context.Context, c layout.Cluster, o Options) error {
 			return fmt.Errorf("the start was interrupted: %w", context.Cause(ctx))
 		}
 		return err
+	}
+	if o.Egress {
+		return ensureEgress(ctx, c, o)
 	}
 	return nil
 }

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/settings"
+	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/tunnel"
 )
 
 // networkCommands give the node its address. There is no default route: nothing leaves the node.
@@ -65,22 +64,10 @@ func forward(listener net.Listener, address string) {
 }
 
 func forwardOne(outer net.Conn, address string) {
-	defer outer.Close()
 	inner, err := net.Dial("tcp", address)
 	if err != nil {
+		outer.Close()
 		return // The API server is away; the client sees a closed connection and tries again.
 	}
-	defer inner.Close()
-	var both sync.WaitGroup
-	both.Go(func() { copyAndClose(inner, outer) })
-	both.Go(func() { copyAndClose(outer, inner) })
-	both.Wait()
-}
-
-// copyAndClose passes the end of the stream on without closing the way back.
-func copyAndClose(to, from net.Conn) {
-	_, _ = io.Copy(to, from)
-	if half, ok := to.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
+	tunnel.Join(outer, inner)
 }

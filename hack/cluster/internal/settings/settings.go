@@ -18,6 +18,9 @@ const (
 	// APIPort is the API server's port inside the namespace. The host reaches it by a forwarder.
 	APIPort = "6443"
 
+	// EgressPort is the node's port of the way out, if the cluster has one.
+	EgressPort = 3128
+
 	// PauseImage holds a pod's namespaces. It is made on the spot: no registry can be reached.
 	PauseImage = "devcluster.local/pause:1"
 
