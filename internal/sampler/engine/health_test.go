@@ -77,6 +77,12 @@ func watched(t *testing.T, o Options) (*Engine, func()) {
 	return e, cancel
 }
 
+// pass lets time go by, and all that is due at its end be done.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func wantState(t *testing.T, e *Engine, want statusz.ProviderState, detail string) {
 	t.Helper()
 	if got := e.Status()[0]; got.State != want || got.Detail != detail {
@@ -99,7 +105,7 @@ func TestAHealthyProviderIsProbedSeldom(t *testing.T) {
 		e, stop := watched(t, Options{Policy: testPolicy("http://h"), newClient: fakeClients(fake)})
 		defer stop()
 		wantState(t, e, statusz.ProviderHealthy, "")
-		time.Sleep(11 * time.Minute)
+		pass(11 * time.Minute)
 		if got := fake.since(begin); len(got) != 3 || got[0] != 0 {
 			t.Errorf("probed at %v, want at once and every 5 minutes", got)
 		}
@@ -112,7 +118,7 @@ func TestAFailingProviderIsProbedWithGrowingPauses(t *testing.T) {
 		e, stop := watched(t, Options{Policy: testPolicy("http://h"), newClient: fakeClients(fake)})
 		defer stop()
 		wantState(t, e, statusz.ProviderUnreachable, "connection refused")
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		got := fake.since(begin)
 		if len(got) < 10 || len(got) > 14 {
 			t.Errorf("probed %d times in 10 minutes at %v, want about once a minute in the end", len(got), got)
@@ -123,7 +129,7 @@ func TestAFailingProviderIsProbedWithGrowingPauses(t *testing.T) {
 			}
 		}
 		fake.set(nil, nil)
-		time.Sleep(lastBackoff + keyInterval)
+		pass(lastBackoff + keyInterval)
 		wantState(t, e, statusz.ProviderHealthy, "")
 	})
 }
@@ -139,15 +145,13 @@ func TestARotatedKeyIsTriedAtOnce(t *testing.T) {
 			t.Errorf("probed %d times without a key", n)
 		}
 		writeFile(t, path, "wrong")
-		time.Sleep(keyInterval)
-		synctest.Wait()
+		pass(keyInterval)
 		wantState(t, e, statusz.ProviderRefused, "HTTP 401")
-		time.Sleep(5 * time.Minute) // pauses are long now
+		pass(5 * time.Minute) // pauses are long now
 
-		writeFile(t, path, "right")
 		fake.set(nil, nil)
-		time.Sleep(keyInterval)
-		synctest.Wait()
+		writeFile(t, path, "right")
+		pass(keyInterval)
 		wantState(t, e, statusz.ProviderHealthy, "")
 	})
 }
@@ -163,7 +167,7 @@ func TestRealRequestsCountForTheState(t *testing.T) {
 		}
 		answer(errUnreachable)
 		wantState(t, e, statusz.ProviderUnreachable, "connection refused")
-		time.Sleep(firstBackoff + keyInterval)
+		pass(firstBackoff + keyInterval)
 		wantState(t, e, statusz.ProviderHealthy, "") // a probe went well
 
 		answer(errBadRequest) // says nothing about other requests
@@ -173,13 +177,13 @@ func TestRealRequestsCountForTheState(t *testing.T) {
 
 		answer(errNoModel)
 		wantState(t, e, statusz.ProviderFailing, noModelDetail)
-		time.Sleep(time.Minute) // a list of models does not disprove it
+		pass(time.Minute) // a list of models does not disprove it
 		wantState(t, e, statusz.ProviderFailing, noModelDetail)
 		answer(nil)
 		wantState(t, e, statusz.ProviderHealthy, "")
 
 		answer(errNoModel)
-		time.Sleep(findingHolds + lastBackoff + keyInterval) // but not for ever
+		pass(findingHolds + lastBackoff + keyInterval) // but not for ever
 		wantState(t, e, statusz.ProviderHealthy, "")
 	})
 }

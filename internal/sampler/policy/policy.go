@@ -28,7 +28,7 @@ const (
 
 // Why a request is refused.
 const (
-	// NoPolicy: the policy went away in mid-session.
+	// NoPolicy: the caller cannot sample, and no policy says who does.
 	NoPolicy Reason = "NoPolicy"
 	// ToolsNotDeclared: the server sends tools although it was told that it
 	// must not.
@@ -83,14 +83,14 @@ func Declare(p *config.Policy, caller wire.SamplingCapability) wire.SamplingCapa
 // Takes reports whether a request is answered here; if not, it goes to the
 // caller. needsTools is wire.NeedsTools of the request.
 //
-// With a policy, also a request is taken that was never announced: an error is
-// better than a server that waits for ever. Without one, a request is taken
-// (to be refused) only if the server was told to send it and the caller knows
-// nothing of sampling: that is so after the policy went away in mid-session.
+// A request that was never announced is taken as well, and without a policy one
+// that the caller knows nothing of is taken to be refused: many servers send
+// sampling to anybody and wait for ever, and an error that says what is missing
+// is better than that.
 func Takes(p *config.Policy, s Session, needsTools bool) bool {
 	switch {
 	case p == nil:
-		return s.Declared.Declared && !s.Caller.Declared
+		return !s.Caller.Declared
 	case p.Mode == config.ModeFallback && s.Caller.Declared:
 		return needsTools && !s.Caller.Tools
 	default:

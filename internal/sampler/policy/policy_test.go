@@ -80,7 +80,7 @@ func TestTakes(t *testing.T) {
 		"fallback, caller without tools, request with tools":     {testPolicy(fallback), plain, withTools, true, true},
 		"fallback, caller with tools, request with tools":        {testPolicy(fallback), withTools, withTools, true, false},
 		"no policy, caller with sampling":                        {nil, plain, plain, false, false},
-		"no policy, caller without sampling, server told so":     {nil, undeclared, undeclared, false, false},
+		"no policy, caller without sampling":                     {nil, undeclared, undeclared, false, true},
 		"no policy any more, caller without sampling, server on": {nil, undeclared, withTools, false, true},
 	} {
 		got := policy.Takes(tc.policy, policy.Session{Caller: tc.caller, Declared: tc.declared}, tc.needsTools)
