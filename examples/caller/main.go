@@ -49,16 +49,15 @@ func main() {
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
-	defer cancel()
-
-	printer := newPrinter(os.Stdout)
-	if err := run(ctx, printer, flag.Arg(0), flag.Arg(1), arguments); err != nil {
+	err = run(ctx, newPrinter(os.Stdout), flag.Arg(0), flag.Arg(1), arguments)
+	cancel()
+	stop()
+	if err != nil {
 		if !errors.Is(err, errToolFailed) { // that one is printed already
 			fmt.Fprintln(os.Stderr, "caller:", err)
 		}
-		os.Exit(1) //nolint:gocritic // the process ends, so nothing is left to cancel
+		os.Exit(1)
 	}
 }
 

@@ -26,8 +26,9 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx, *listen); err != nil {
+	err := serve(ctx, *listen)
+	stop()
+	if err != nil {
 		slog.Error("summarizer-go stopped", "error", err)
 		os.Exit(1)
 	}
