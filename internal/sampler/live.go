@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/engine"
@@ -32,8 +33,12 @@ type snapshot struct {
 // new engine behind the same proxy, so that no session notices; only a new
 // upstream is a new proxy.
 type live struct {
-	log       *slog.Logger
-	telemetry *telemetry.Telemetry
+	log          *slog.Logger
+	telemetry    *telemetry.Telemetry
+	drainTimeout time.Duration
+	// ctx ends when the sampler is closed.
+	ctx  context.Context
+	stop context.CancelFunc
 
 	snap    atomic.Pointer[snapshot]
 	handler atomic.Pointer[proxy.Handler]
@@ -43,6 +48,12 @@ type live struct {
 	beside sync.WaitGroup
 
 	waiting chan struct{} // closed at the next change
+}
+
+func newLive(o *Options, t *telemetry.Telemetry) *live {
+	l := &live{log: o.Log, telemetry: t, drainTimeout: o.DrainTimeout}
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	return l
 }
 
 func (l *live) current() *snapshot { return l.snap.Load() }
@@ -84,7 +95,7 @@ func (l *live) use(c *config.Effective) error {
 			return err
 		}
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(l.ctx)
 	l.beside.Go(func() { eng.Run(ctx) })
 	l.snap.Store(&snapshot{cfg: c, hash: hash, engine: eng, stop: stop})
 	if before != nil {
@@ -92,8 +103,14 @@ func (l *live) use(c *config.Effective) error {
 		l.log.Info("a new configuration is in use", "configHash", hash, "before", before.hash)
 	}
 	if old := l.handler.Swap(handler); old != nil && old != handler {
-		// Sessions with the server that was here before end with their server.
-		l.beside.Go(old.Close)
+		// Sessions with the server that was here before end; its calls may end well.
+		l.beside.Go(func() {
+			drain, cancel := context.WithTimeout(l.ctx, l.drainTimeout)
+			defer cancel()
+			if err := old.Shutdown(drain); err != nil {
+				l.log.Warn("calls of the server that was here before were cut off", "error", err)
+			}
+		})
 	}
 	if l.waiting != nil {
 		close(l.waiting)
@@ -126,11 +143,9 @@ func (l *live) shutdown(ctx context.Context) error {
 func (l *live) close() {
 	l.mu.Lock()
 	l.closed = true
-	snap, handler := l.snap.Load(), l.handler.Load()
+	handler := l.handler.Load()
 	l.mu.Unlock()
-	if snap != nil {
-		snap.stop()
-	}
+	l.stop()
 	if handler != nil {
 		handler.Close()
 	}

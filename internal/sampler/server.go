@@ -49,7 +49,7 @@ type Options struct {
 type Server struct {
 	Options
 	file      *reload.File
-	live      live
+	live      *live
 	mcp       net.Listener
 	admin     net.Listener
 	metrics   http.Handler
@@ -69,7 +69,7 @@ func New(o Options) (*Server, error) {
 	if s.telemetry, s.metrics, err = telemetry.New(); err != nil {
 		return nil, fmt.Errorf("set up metrics: %w", err)
 	}
-	s.live.log, s.live.telemetry = o.Log, s.telemetry
+	s.live = newLive(&o, s.telemetry)
 	s.file = reload.New(o.ConfigPath, o.Log, s.live.use)
 	if err := s.file.Load(); err != nil {
 		s.live.close()
@@ -96,7 +96,7 @@ func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 // Run serves until ctx ends, then lets running calls end within DrainTimeout.
 func (s *Server) Run(ctx context.Context) error {
 	callers := &http.Server{
-		Handler:           &s.live,
+		Handler:           s.live,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
