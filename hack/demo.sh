@@ -170,7 +170,7 @@ renew_pods() {
 	now=$(sha256sum <"$tmp/examples" | cut -c1-16)
 	before=$(kubectl_ get namespace "$namespace" -o "jsonpath={.metadata.annotations.${key//./\\.}}")
 	[[ $now != "$before" ]] || return 0
-	[[ -z $before ]] || kubectl_ delete pod -n "$namespace" -l 'app.kubernetes.io/name in (mcp-server,small-model)' --wait=false
+	[[ -z $before ]] || kubectl_ delete pod -n "$namespace" -l 'app.kubernetes.io/name in (mcp-server,small-model)' --wait=false | sed 's/^/    /'
 	kubectl_ annotate namespace "$namespace" --overwrite "$key=$now" >/dev/null
 }
 
