@@ -58,13 +58,13 @@ peers_image() {
 	echo "$archive"
 }
 
-# in_background NAME COMMAND… keeps what the command prints in $work/NAME, and
-# prefixes what it says.
+# in_background NAME COMMAND… keeps what the command prints in $work/NAME.out,
+# and prefixes what it says.
 declare -A parts=()
 in_background() {
 	local name=$1
 	shift
-	"$@" >"$work/$name" 2> >(sed -u "s/^/    [$name] /" >&2) &
+	("$@" 2>&1 >"$work/$name.out" | sed -u "s/^/    [$name] /" >&2) &
 	parts[$name]=$!
 }
 wait_for() {
@@ -124,14 +124,14 @@ if [[ $CLUSTER != current ]]; then
 	in_background servers hack/example-images.sh "${servers[@]}"
 	in_background operator hack/images.sh
 	wait_for peers servers operator
-	E2E_PEERS_TAG=$(sed -n 's/.*e2e-peers-\(.*\)\.tar$/\1/p' "$work/peers")
+	E2E_PEERS_TAG=$(sed -n 's/.*e2e-peers-\(.*\)\.tar$/\1/p' "$work/peers.out")
 	export E2E_PEERS_TAG
 fi
 wait_for cluster tests
 
 if [[ $CLUSTER != current ]]; then
 	say "loading images"
-	mapfile -t archives < <(cat "$work/peers" "$work/servers")
+	mapfile -t archives < <(cat "$work/peers.out" "$work/servers.out")
 	hack/cluster/cluster.sh load "${archives[@]}"
 fi
 say "installing the operator by Helm"

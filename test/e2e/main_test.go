@@ -17,12 +17,16 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 // run refuses to let a forgotten cluster look like a passed test.
 func run(m *testing.M) int {
+	log.SetLogger(logr.Discard()) // of controller-runtime's client
 	kubeconfig := os.Getenv("E2E_KUBECONFIG")
 	if kubeconfig == "" {
 		fmt.Println("=== end to end: SKIPPED: E2E_KUBECONFIG names no cluster; run `make test-e2e`, which starts one")
