@@ -165,10 +165,23 @@ func (a *Applier) write(ctx context.Context, owner metav1.Object, s *step) error
 	err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), a.fieldOwner, client.ForceOwnership)
 	if err != nil {
 		a.drop(owner, s.key)
+		if wasReplaced(err) {
+			err = errReplaced
+		}
 		return fmt.Errorf("apply %s %s: %w", s.key.kind, s.key.NamespacedName, err)
 	}
 	a.remember(owner, s.key, record{desired: s.desired, uid: object.GetUID(), fields: a.fieldsOf(object)})
 	return nil
+}
+
+// errReplaced says that the cache is behind; trying again helps.
+var errReplaced = errors.New("it was replaced since it was read")
+
+// wasReplaced tells the API server's complaint about the UID from those about
+// what is applied.
+func wasReplaced(err error) bool {
+	cause, found := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid)
+	return found && cause.Field == "metadata.uid"
 }
 
 // DeleteOwned deletes those of objs (a type and a name each) that are there and

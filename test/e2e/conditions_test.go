@@ -83,5 +83,15 @@ func (s *space) awaitReady(t *testing.T, server *mcpv1alpha1.MCPServer, policy *
 		wantCondition{conditionType: mcpv1alpha1.ConditionAccepted, status: metav1.ConditionTrue},
 		wantCondition{conditionType: mcpv1alpha1.ConditionProgrammed, status: metav1.ConditionTrue},
 	)
-	t.Logf("%s is ready after %s", server.Name, took.Round(time.Millisecond))
+	t.Logf("%s is ready after %s (%s)", server.Name, took.Round(time.Millisecond), history(server))
+}
+
+// history says when each condition took its present status, counted from the
+// making of the object.
+func history(server *mcpv1alpha1.MCPServer) string {
+	parts := make([]string, 0, len(server.Status.Conditions))
+	for _, c := range server.Status.Conditions {
+		parts = append(parts, fmt.Sprintf("%s %s", c.Type, c.LastTransitionTime.Sub(server.CreationTimestamp.Time)))
+	}
+	return strings.Join(parts, ", ")
 }

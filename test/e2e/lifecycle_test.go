@@ -122,6 +122,15 @@ func testDelete(t *testing.T) {
 		}
 		return nil
 	})
+
+	// What an earlier server leaves for the garbage collector is in nobody's way.
+	must(t, s.client.Delete(t.Context(), other))
+	again := newServer("other")
+	s.create(t, again)
+	s.awaitReady(t, again, policy)
+	if _, err := s.dial(t, again).summarize(t.Context()); err != nil {
+		t.Errorf("a server that was made again at once: %v", err)
+	}
 }
 
 // belongingTo lists every object of every kind in the namespace that carries
