@@ -71,9 +71,12 @@ func TestYAMLBlocksAreWhatTheOperatorTakes(t *testing.T) {
 	}
 }
 
+// valuesMark is the first line of a block with values of the chart.
+const valuesMark = "# my-values.yaml\n"
+
 // checkDocument returns what is wrong with a document, "" if nothing. What has
-// no kind is a part of one of ours if it begins with spec, and else values of
-// the chart.
+// no kind is a part of one of ours if it begins with spec; parts of others'
+// objects only have to be YAML.
 func checkDocument(document string) string {
 	var head struct {
 		APIVersion string `json:"apiVersion"`
@@ -98,8 +101,9 @@ func checkDocument(document string) string {
 		if err = yaml.UnmarshalStrict(data, &mcpv1alpha1.SamplingPolicy{}); err != nil && checkPart(data) == "" {
 			err = nil
 		}
-	case head.Kind == "":
+	case head.Kind == "" && strings.HasPrefix(document, valuesMark):
 		return checkValues(data)
+	case head.Kind == "":
 	default:
 		return "nothing here knows kind " + head.Kind
 	}
@@ -161,7 +165,7 @@ func checkPart(data []byte) string {
 	return checkSpec(&server)
 }
 
-// checkValues holds a block without a kind to the values of the chart.
+// checkValues holds a block to the values of the chart.
 func checkValues(data []byte) string {
 	var block, known map[string]any
 	if err := yaml.UnmarshalStrict(data, &block); err != nil {
