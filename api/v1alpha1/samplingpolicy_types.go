@@ -405,7 +405,7 @@ type SamplingPolicyStatus struct {
 
 	// targets counts the servers that this policy governs.
 	// +optional
-	Targets TargetCounts `json:"targets,omitzero"`
+	Targets TargetCounts `json:"targets"`
 
 	// conflicts lists the targets that another policy governs, at most 16.
 	// +optional

@@ -173,5 +173,5 @@ func (l *live) Answer(ctx context.Context, s proxy.Session, params json.RawMessa
 }
 
 func policySession(s proxy.Session) policy.Session {
-	return policy.Session{Caller: s.Caller, Declared: s.Declared}
+	return policy.Session{Caller: s.Caller, Declared: s.Declared, CallerUnknown: s.CallerUnknown}
 }

@@ -35,6 +35,7 @@ var errorText = map[provider.Kind]string{
 	provider.KindRejected:     "the model provider did not accept the request",
 	provider.KindFailed:       "the model provider failed",
 	provider.KindInvalid:      "the model provider gave an answer that cannot be used",
+	provider.KindMalformed:    "the model made a tool call whose arguments are not a JSON object",
 }
 
 // outcome is what the log and the metrics say about one request.

@@ -272,7 +272,7 @@ func TestErrors(t *testing.T) {
 			wantCode: -32603, want: "the model provider cannot be reached"},
 		"arguments that are no object": {params: ask(`,"tools":[{"name":"t","inputSchema":{}}]`), session: toolsDeclared, wantAsk: 1,
 			reply:    fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "t", Arguments: `{"x":`}),
-			wantCode: -32603, want: "the model provider gave an answer that cannot be used"},
+			wantCode: -32603, want: "the model made a tool call whose arguments are not a JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer

@@ -102,12 +102,13 @@ func (h *health) answered(err error) {
 		return // nothing was sent
 	}
 	if err == nil {
-		h.holdsUntil = time.Time{}
-		h.set(statusz.ProviderHealthy, "")
+		h.worked()
 		return
 	}
 	e := asProviderError(err)
 	switch {
+	case e.Kind == provider.KindMalformed:
+		h.worked() // the provider did its part
 	case e.Kind == provider.KindRejected && e.Status == http.StatusNotFound:
 		h.set(statusz.ProviderFailing, "HTTP 404: it does not know the model, or the base URL is wrong")
 		h.holdsUntil = time.Now().Add(findingHolds)
@@ -122,6 +123,12 @@ func (h *health) answered(err error) {
 	default:
 		h.failed(e)
 	}
+}
+
+// worked records a request that the provider served; h.mu is held.
+func (h *health) worked() {
+	h.holdsUntil = time.Time{}
+	h.set(statusz.ProviderHealthy, "")
 }
 
 // failed maps a failure to a state; h.mu is held.

@@ -174,6 +174,8 @@ func TestRealRequestsCountForTheState(t *testing.T) {
 		wantState(t, e, statusz.ProviderHealthy, "")
 		answer(&provider.UnsupportedError{What: "x"})
 		wantState(t, e, statusz.ProviderHealthy, "")
+		answer(&provider.Error{Kind: provider.KindMalformed, Detail: "x"}) // a slip of the model
+		wantState(t, e, statusz.ProviderHealthy, "")
 
 		answer(errNoModel)
 		wantState(t, e, statusz.ProviderFailing, noModelDetail)

@@ -15,6 +15,8 @@ import (
 type Session struct {
 	// Caller is what the caller declared, Declared what the server was told.
 	Caller, Declared wire.SamplingCapability
+	// CallerUnknown means that nobody knows what the caller declared.
+	CallerUnknown bool
 }
 
 // Reason is a short fact for logs and metrics. The set is closed.
@@ -90,7 +92,7 @@ func Declare(p *config.Policy, caller wire.SamplingCapability) wire.SamplingCapa
 func Takes(p *config.Policy, s Session, needsTools bool) bool {
 	switch {
 	case p == nil:
-		return !s.Caller.Declared
+		return !s.Caller.Declared && !s.CallerUnknown
 	case p.Mode == config.ModeFallback && s.Caller.Declared:
 		return needsTools && !s.Caller.Tools
 	default:

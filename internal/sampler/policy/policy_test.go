@@ -71,19 +71,22 @@ func TestTakes(t *testing.T) {
 		policy           *config.Policy
 		caller, declared wire.SamplingCapability
 		needsTools, want bool
+		callerUnknown    bool
 	}{
-		"always, caller without sampling":                        {testPolicy(), undeclared, withTools, false, true},
-		"always, caller with sampling":                           {testPolicy(), withTools, withTools, false, true},
-		"always, nothing declared":                               {testPolicy(), undeclared, undeclared, false, true},
-		"fallback, caller without sampling":                      {testPolicy(fallback), undeclared, withTools, false, true},
-		"fallback, caller with sampling":                         {testPolicy(fallback), plain, withTools, false, false},
-		"fallback, caller without tools, request with tools":     {testPolicy(fallback), plain, withTools, true, true},
-		"fallback, caller with tools, request with tools":        {testPolicy(fallback), withTools, withTools, true, false},
-		"no policy, caller with sampling":                        {nil, plain, plain, false, false},
-		"no policy, caller without sampling":                     {nil, undeclared, undeclared, false, true},
-		"no policy any more, caller without sampling, server on": {nil, undeclared, withTools, false, true},
+		"always, caller without sampling":                        {policy: testPolicy(), caller: undeclared, declared: withTools, needsTools: false, want: true},
+		"always, caller with sampling":                           {policy: testPolicy(), caller: withTools, declared: withTools, needsTools: false, want: true},
+		"always, nothing declared":                               {policy: testPolicy(), caller: undeclared, declared: undeclared, needsTools: false, want: true},
+		"fallback, caller without sampling":                      {policy: testPolicy(fallback), caller: undeclared, declared: withTools, needsTools: false, want: true},
+		"fallback, caller with sampling":                         {policy: testPolicy(fallback), caller: plain, declared: withTools, needsTools: false, want: false},
+		"fallback, caller without tools, request with tools":     {policy: testPolicy(fallback), caller: plain, declared: withTools, needsTools: true, want: true},
+		"fallback, caller with tools, request with tools":        {policy: testPolicy(fallback), caller: withTools, declared: withTools, needsTools: true, want: false},
+		"no policy, caller with sampling":                        {policy: nil, caller: plain, declared: plain, needsTools: false, want: false},
+		"no policy, caller without sampling":                     {policy: nil, caller: undeclared, declared: undeclared, needsTools: false, want: true},
+		"no policy any more, caller without sampling, server on": {policy: nil, caller: undeclared, declared: withTools, needsTools: false, want: true},
+		"no policy, nobody knows what the caller declared":       {caller: undeclared, declared: undeclared, callerUnknown: true, want: false},
+		"always, nobody knows what the caller declared":          {policy: testPolicy(), caller: undeclared, declared: withTools, callerUnknown: true, want: true},
 	} {
-		got := policy.Takes(tc.policy, policy.Session{Caller: tc.caller, Declared: tc.declared}, tc.needsTools)
+		got := policy.Takes(tc.policy, policy.Session{Caller: tc.caller, Declared: tc.declared, CallerUnknown: tc.callerUnknown}, tc.needsTools)
 		if got != tc.want {
 			t.Errorf("%s: Takes = %v, want %v", name, got, tc.want)
 		}

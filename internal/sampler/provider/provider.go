@@ -61,6 +61,9 @@ const (
 	KindRejected     Kind = "rejected" // any other 4xx: the provider did not like the request
 	KindFailed       Kind = "failed"   // 5xx
 	KindInvalid      Kind = "invalid"  // an answer that cannot be used, or a redirect
+	// KindMalformed is a slip of the model, not of who runs it: a tool call that
+	// cannot be passed on.
+	KindMalformed Kind = "malformed"
 )
 
 // Error is a failure at a provider. Its text is safe: it holds neither the

@@ -17,6 +17,7 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 	id := r.Header.Get(headerSession)
 	if id == "" {
 		s := h.newSession("", "", none, h.opts.Sampling.Declare(none))
+		s.callerUnknown = true
 		s.use()
 		return s, true
 	}
@@ -26,7 +27,7 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 	// What the caller declared is not known any more, so it counts as nothing.
 	header := endToEnd(r.Header)
 	s := h.newSession(id, "", none, h.opts.Sampling.Declare(none))
-	s.header = header
+	s.header, s.callerUnknown = header, true
 	address, err := h.find(r.Context(), s, header)
 	if err != nil {
 		s.end()

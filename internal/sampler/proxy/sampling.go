@@ -31,6 +31,10 @@ type Session struct {
 	ID string
 	// Caller is what the caller declared, Declared what the server was told.
 	Caller, Declared wire.SamplingCapability
+	// CallerUnknown means that nobody here saw the caller initialize (the
+	// session is from before a restart, or the server gives no session ids), so
+	// that Caller says nothing.
+	CallerUnknown bool
 	// ProtocolVersion is what the server agreed to; empty if not known.
 	ProtocolVersion string
 }

@@ -35,6 +35,8 @@ type session struct {
 	caller   wire.SamplingCapability
 	declared wire.SamplingCapability
 	version  string
+	// callerUnknown means that the handshake was not seen here.
+	callerUnknown bool
 	// header is that of the caller's newest request that the server accepted.
 	header http.Header
 	// credential is the digest of what identified the caller in that request.
@@ -101,7 +103,9 @@ func (s *session) end() {
 func (s *session) view() Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Session{ID: s.digest, Caller: s.caller, Declared: s.declared, ProtocolVersion: s.version}
+	return Session{
+		ID: s.digest, Caller: s.caller, Declared: s.declared, CallerUnknown: s.callerUnknown, ProtocolVersion: s.version,
+	}
 }
 
 func (s *session) setVersion(version string) {

@@ -129,13 +129,13 @@ func TestRunFinds(t *testing.T) {
 
 func TestAServerThatComesLateIsFound(t *testing.T) {
 	var up atomic.Bool
-	real := mcpServer("late", 1)
+	late := mcpServer("late", 1)
 	found := run(t, listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !up.Load() {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		real.ServeHTTP(w, r)
+		late.ServeHTTP(w, r)
 	})), nil)
 	if s := next(t, found); s.State != statusz.ServerUnreachable {
 		t.Errorf("state %q before the server is up", s.State)

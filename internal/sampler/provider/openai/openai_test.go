@@ -106,11 +106,11 @@ func TestFailures(t *testing.T) {
 		"an error with status 200":      {fakellm.Raw(200, "application/json", `{"error":{"message":"x"}}`), provider.KindInvalid, 0},
 		"half an answer":                {fakellm.Half(), provider.KindUnreachable, 0},
 		"an endless answer":             {fakellm.Raw(200, "application/json", long), provider.KindInvalid, 0},
-		"arguments that are no JSON":    {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `{"x":`}), provider.KindInvalid, 0},
-		"arguments that are a list":     {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `[]`}), provider.KindInvalid, 0},
-		"arguments that are not there":  {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f"}), provider.KindInvalid, 0},
-		"a tool call without a name":    {fakellm.ToolCalls(fakellm.Call{ID: "a", Arguments: `{}`}), provider.KindInvalid, 0},
-		"arguments with something more": {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `{}{}`}), provider.KindInvalid, 0},
+		"arguments that are no JSON":    {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `{"x":`}), provider.KindMalformed, 0},
+		"arguments that are a list":     {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `[]`}), provider.KindMalformed, 0},
+		"arguments that are not there":  {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f"}), provider.KindMalformed, 0},
+		"a tool call without a name":    {fakellm.ToolCalls(fakellm.Call{ID: "a", Arguments: `{}`}), provider.KindMalformed, 0},
+		"arguments with something more": {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `{}{}`}), provider.KindMalformed, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := connect(t, fakellm.New(tc.reply)).CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})

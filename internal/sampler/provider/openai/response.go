@@ -79,13 +79,17 @@ func stopReason(finish string, usesTools bool) string {
 // tokens cut off: the server would run the tool with something nobody said.
 func toolUse(call openai.ChatCompletionMessageToolCallUnion) (*wire.Content, error) {
 	if call.Function.Name == "" || call.ID == "" {
-		return nil, unusable("a tool call has no name or id")
+		return nil, malformed("a tool call has no name or id")
 	}
 	input := bytes.TrimSpace([]byte(call.Function.Arguments))
 	if len(input) == 0 || input[0] != '{' || !json.Valid(input) {
-		return nil, unusable("the arguments of a tool call are not a JSON object")
+		return nil, malformed("the arguments of a tool call are not a JSON object")
 	}
 	return &wire.Content{Type: wire.ContentToolUse, ID: call.ID, Name: call.Function.Name, Input: input}, nil
+}
+
+func malformed(detail string) *provider.Error {
+	return &provider.Error{Kind: provider.KindMalformed, Detail: detail}
 }
 
 func unusable(detail string) *provider.Error {
