@@ -41,7 +41,7 @@ type Options struct {
 	// Interval is the time between two looks that succeed. Zero means 60s.
 	Interval time.Duration
 	// RetryMin and RetryMax bound the growing time between looks after one
-	// failed. Zero means 500ms and 15s.
+	// failed. Zero means 500ms and 5s.
 	RetryMin, RetryMax time.Duration
 	// Version is the sampler's own, for the handshake.
 	Version string
@@ -59,7 +59,7 @@ func Run(ctx context.Context, o Options) {
 		o.RetryMin = 500 * time.Millisecond
 	}
 	if o.RetryMax == 0 {
-		o.RetryMax = 15 * time.Second
+		o.RetryMax = 5 * time.Second
 	}
 	retry := &backoff.ExponentialBackOff{
 		InitialInterval: o.RetryMin, MaxInterval: o.RetryMax, Multiplier: 2, RandomizationFactor: 0.2,
