@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -207,10 +209,11 @@ func (r *ServerReconciler) forget(key types.NamespacedName) {
 // unsettled says what is still to be waited for, "" if nothing is.
 func unsettled(s mcpv1alpha1.MCPServerStatus) string {
 	what := ""
+	pending := slices.ContainsFunc(s.Conditions, func(c metav1.Condition) bool { return c.Reason == mcpv1alpha1.ReasonPending })
+	if !pending && meta.IsStatusConditionTrue(s.Conditions, mcpv1alpha1.ConditionReady) {
+		return ""
+	}
 	for _, c := range s.Conditions {
-		if c.Type == mcpv1alpha1.ConditionReady && c.Status == metav1.ConditionTrue {
-			return ""
-		}
 		if c.Status != metav1.ConditionTrue {
 			what += c.Type + "=" + c.Reason + ","
 		}

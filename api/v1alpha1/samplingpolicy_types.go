@@ -151,6 +151,7 @@ type Provider struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="baseURL must be an absolute URL that begins with http:// or https://, such as https://api.example.com/v1"
+	// +kubebuilder:validation:XValidation:rule="!isURL(self) || url(self).getPort() == '' || (url(self).getPort().size() <= 5 && int(url(self).getPort()) >= 1 && int(url(self).getPort()) <= 65535)",message="baseURL must have a port from 1 to 65535, or none"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="baseURL must not hold credentials, a query or a fragment: put the key into a Secret and name it in credential.secretKeyRef"
 	BaseURL string `json:"baseURL,omitempty"`
 
@@ -162,7 +163,7 @@ type Provider struct {
 	// 1s to 1h. Omitted means 60s.
 	// +optional
 	// +kubebuilder:default="60s"
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="timeout must be between 1s and 1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="timeout must be a duration such as 30s or 1m30s, from 1s to 1h"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
 	// retries is how many more times a request is tried after the provider was

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
@@ -24,10 +25,13 @@ type reports struct {
 	unreadable bool
 	// readyPods is the number of ready pods.
 	readyPods int
+	// replacing says that pods of an earlier pod template are left, which cannot
+	// have Secrets that only the newest one mounts.
+	replacing bool
 }
 
 func gatherReports(in ServerInput) reports {
-	out := reports{wanted: in.Plan.Config.Hash()}
+	out := reports{wanted: in.Plan.Config.Hash(), replacing: replacing(in.SamplerDeployment)}
 	for i := range in.SamplerPods {
 		pod := &in.SamplerPods[i]
 		if !pod.DeletionTimestamp.IsZero() {
@@ -48,6 +52,10 @@ func gatherReports(in ServerInput) reports {
 		}
 	}
 	return out
+}
+
+func replacing(d *appsv1.Deployment) bool {
+	return d != nil && (d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < d.Status.Replicas)
 }
 
 // programmed says whether every ready sampler has loaded what it is to load. It

@@ -16,6 +16,9 @@ func resolvedRefs(in ServerInput, r reports) verdict {
 	if policy := in.Plan.Config.Policy; policy != nil && len(in.Plan.Secrets) > 0 {
 		for i := range policy.Providers {
 			if p := &policy.Providers[i]; r.credentialMissing(p.Name) {
+				if r.replacing {
+					return unknown(mcpv1alpha1.ReasonPending, beingReplaced)
+				}
 				return no(mcpv1alpha1.ReasonSecretNotFound, secretNotFound(policy, p))
 			}
 		}
@@ -30,6 +33,10 @@ func resolvedRefs(in ServerInput, r reports) verdict {
 	}
 	return yes(mcpv1alpha1.ReasonResolvedRefs, "everything that is referred to is there")
 }
+
+// beingReplaced is said instead of a key that is missing while that may only be
+// because an old pod does not mount it.
+const beingReplaced = "the sampler's pods are being replaced by ones that mount the policy's Secrets"
 
 func secretNotFound(policy *config.Policy, p *config.Provider) string {
 	return fmt.Sprintf("%s is not there or empty: create it, or correct credential.secretKeyRef of provider %s in SamplingPolicy %s; samplers pick it up by themselves",
@@ -104,6 +111,10 @@ func noPolicy(in ServerInput) verdict {
 // provider returns what is wrong with a provider, nil if nothing is known to be.
 func provider(policy *config.Policy, p *config.Provider, r reports) *verdict {
 	if r.credentialMissing(p.Name) && p.Credential != nil {
+		if r.replacing {
+			v := no(mcpv1alpha1.ReasonPending, beingReplaced)
+			return &v
+		}
 		v := no(mcpv1alpha1.ReasonSecretNotFound, secretNotFound(policy, p))
 		return &v
 	}

@@ -14,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -109,14 +110,24 @@ func accepted(in ServerInput) verdict {
 }
 
 // ready sums up: the first condition that is false decides, then the first one
-// that is not known yet.
+// that is not known yet. A server that was ready stays so while its samplers
+// load another configuration: they serve with the one before until then.
 func ready(in ServerInput, conditions []metav1.Condition) verdict {
+	wasReady := meta.IsStatusConditionTrue(in.Server.Status.Conditions, mcpv1alpha1.ConditionReady)
+	loading := false
 	for _, wanted := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionUnknown} {
 		for _, c := range conditions {
-			if c.Status == wanted && !harmless(c) {
+			switch {
+			case c.Status != wanted || harmless(c):
+			case wasReady && c.Reason == mcpv1alpha1.ReasonPending:
+				loading = true
+			default:
 				return verdict{wanted, c.Reason, c.Message}
 			}
 		}
+	}
+	if loading {
+		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; its samplers are loading a new configuration")
 	}
 	if in.Plan.Policy == nil {
 		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; no SamplingPolicy targets it, so nobody answers its sampling requests")
