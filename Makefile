@@ -43,8 +43,7 @@ check: ## generate + fmt + lint, and fail if that changed a file
 
 .PHONY: build
 build: ## Build bin/manager and bin/sampler
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.buildVersion=$(VERSION)' -o bin/ ./cmd/manager
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/sampler
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: images
 images: ## Build the container images with docker, or with buildah where no docker daemon answers

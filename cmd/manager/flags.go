@@ -111,10 +111,10 @@ func (o *options) logger(out io.Writer) *slog.Logger {
 }
 
 // version is set by the linker for releases.
-var buildVersion string
+var version string
 
-func version() string {
-	v := buildVersion
+func versionText() string {
+	v := version
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version
 	}

@@ -39,7 +39,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "manager: %v\nmanager --help lists the flags\n", err)
 		os.Exit(2)
 	case opts.version:
-		fmt.Println(version())
+		fmt.Println(versionText())
 		return
 	}
 	logger := opts.logger(os.Stderr)

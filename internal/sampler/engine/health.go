@@ -18,7 +18,7 @@ const (
 	// healthyInterval is how often a provider is probed that answers.
 	healthyInterval = 5 * time.Minute
 	// firstBackoff and lastBackoff bound how often one is that does not.
-	firstBackoff = 5 * time.Second
+	firstBackoff = 2 * time.Second
 	lastBackoff  = time.Minute
 	// probeTimeout bounds one probe.
 	probeTimeout = 10 * time.Second
