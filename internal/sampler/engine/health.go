@@ -37,10 +37,15 @@ type health struct {
 	holdsUntil time.Time // until then no probe overrules state
 }
 
+// inherit takes over what another configuration found, but for what only a real
+// request can find: the change may be its repair.
 func (h *health) inherit(from *health) {
 	from.mu.Lock()
 	defer from.mu.Unlock()
-	h.credential, h.state, h.detail, h.at, h.holdsUntil = from.credential, from.state, from.detail, from.at, from.holdsUntil
+	h.credential = from.credential
+	if !time.Now().Before(from.holdsUntil) {
+		h.state, h.detail, h.at = from.state, from.detail, from.at
+	}
 }
 
 func (h *health) set(state statusz.ProviderState, detail string) {

@@ -217,6 +217,26 @@ func TestANewConfigurationKeepsWhatIsStillTrue(t *testing.T) {
 	}
 }
 
+// A user who corrects the model's name must not read for minutes that it is
+// wrong.
+func TestANewConfigurationForgetsWhatItMayRepair(t *testing.T) {
+	fake := &fakeProvider{}
+	before, err := New(Options{Policy: testPolicy("http://h"), newClient: fakeClients(fake)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.set(nil, errNoModel)
+	before.Answer(t.Context(), "s1", plainDeclared, ask(""))
+	wantState(t, before, statusz.ProviderFailing, noModelDetail)
+	after, err := New(Options{Policy: testPolicy("http://h"), Previous: before, newClient: fakeClients(fake)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := after.Status()[0].State; got != statusz.ProviderUnknown {
+		t.Errorf("state %s, want %s", got, statusz.ProviderUnknown)
+	}
+}
+
 func TestNewRefusesAProviderItCannotUse(t *testing.T) {
 	for name, change := range map[string]func(*config.Policy){
 		"an unknown type": func(p *config.Policy) { p.Providers[0].Type = "Pigeon" },
