@@ -100,17 +100,22 @@ func skipString(data []byte, i int) (int, error) {
 	if i >= len(data) || data[i] != '"' {
 		return 0, syntaxError(data, i)
 	}
+	// Long texts are most of the bytes: find their end by the fast search, once
+	// for each quote. A run of backslashes before a quote begins after the quote
+	// before it, so none is counted twice.
 	for i++; i < len(data); i++ {
-		// Long texts are most of the bytes: find their end by the fast search.
 		n := bytes.IndexByte(data[i:], '"')
 		if n < 0 {
 			break
 		}
-		escape := bytes.IndexByte(data[i:i+n], '\\')
-		if escape < 0 {
-			return i + n + 1, nil
+		i += n
+		backslashes := 0
+		for data[i-1-backslashes] == '\\' {
+			backslashes++
 		}
-		i += escape + 1 // and the loop skips what is escaped
+		if backslashes%2 == 0 {
+			return i + 1, nil
+		}
 	}
 	return 0, syntaxError(data, len(data))
 }

@@ -3,7 +3,9 @@ package wire
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -196,6 +198,7 @@ func FuzzParseMessage(f *testing.F) {
 	for _, seed := range []string{
 		`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"a":[1,{"b":"}\\\""}]}}`,
 		`{"id":"\u0031","result":{}}`, `{}`, `[]`, `{"a":`, `{"method":null}`,
+		`{"id":1,"result":"\n\"\\"}`, `{"params":"\\\\\"}","id":"\\"}`, `{"\"id\\":1,"result":"\\\""}`, `{"id":"\"}`, `{"id":"\\\`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -222,17 +225,47 @@ func FuzzParseMessage(f *testing.F) {
 	})
 }
 
-func BenchmarkParseMessage(b *testing.B) {
-	text := make([]byte, 64<<10)
-	for i := range text {
-		text[i] = 'a'
+// TestParseMessageTakesLinearTime has a bound thousands of times above what a
+// scan takes that looks at each byte once, and far below what one takes that
+// looks at the rest of the string after each escape.
+func TestParseMessageTakesLinearTime(t *testing.T) {
+	const size, bound = 2 << 20, 3 * time.Second
+	for name, unit := range map[string]string{
+		"line ends":                     `\n`,
+		"quotes":                        `\"`,
+		"backslashes":                   `\\`,
+		"backslashes before each quote": strings.Repeat(`\\`, 500) + `\"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := `"` + strings.Repeat(unit, size/len(unit)) + `"`
+			start := time.Now()
+			m, err := ParseMessage([]byte(`{"jsonrpc":"2.0","id":7,"result":{"text":` + text + `}}`))
+			took := time.Since(start)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := len(`{"text":}`) + len(text); len(m.Result) != want {
+				t.Errorf("the result has %d bytes, want %d", len(m.Result), want)
+			}
+			if took > bound {
+				t.Errorf("%d bytes took %s", size, took)
+			}
+		})
 	}
-	data := []byte(`{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"` + string(text) + `"}]}}`)
-	b.SetBytes(int64(len(data)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ParseMessage(data); err != nil {
-			b.Fatal(err)
-		}
+}
+
+func BenchmarkParseMessage(b *testing.B) {
+	for name, unit := range map[string]string{"plain": "aa", "line ends": `\n`, "quotes": `\"`, "backslashes": `\\`} {
+		b.Run(name, func(b *testing.B) {
+			text := strings.Repeat(unit, 32<<10)
+			data := []byte(`{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"` + text + `"}]}}`)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := ParseMessage(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
