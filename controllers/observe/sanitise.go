@@ -1,12 +1,6 @@
 package observe
 
-import (
-	"strings"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
-)
+import "github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 
 // maxProviders is more than a policy can have.
 const maxProviders = 64
@@ -18,9 +12,9 @@ func sanitise(r *statusz.Report) {
 		&r.ConfigHash, &r.ConfigError, &r.Policy,
 		&r.Server.Name, &r.Server.Version, &r.Server.ProtocolVersion, &r.Server.Detail,
 	} {
-		*text = clean(*text)
+		*text = statusz.Clean(*text)
 	}
-	r.Server.State = statusz.ServerState(clean(string(r.Server.State)))
+	r.Server.State = statusz.ServerState(statusz.Clean(string(r.Server.State)))
 	if t := r.Server.Tools; t != nil && *t < 0 {
 		r.Server.Tools = nil
 	}
@@ -29,31 +23,8 @@ func sanitise(r *statusz.Report) {
 	}
 	for i := range r.Providers {
 		p := &r.Providers[i]
-		p.Name, p.CredentialRef, p.Detail = clean(p.Name), clean(p.CredentialRef), clean(p.Detail)
-		p.Credential = statusz.CredentialState(clean(string(p.Credential)))
-		p.State = statusz.ProviderState(clean(string(p.State)))
+		p.Name, p.CredentialRef, p.Detail = statusz.Clean(p.Name), statusz.Clean(p.CredentialRef), statusz.Clean(p.Detail)
+		p.Credential = statusz.CredentialState(statusz.Clean(string(p.Credential)))
+		p.State = statusz.ProviderState(statusz.Clean(string(p.State)))
 	}
-}
-
-// clean returns text as one printable line of at most statusz.MaxText bytes.
-func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case r == utf8.RuneError, !unicode.IsPrint(r):
-			return -1
-		default:
-			return r
-		}
-	}, text)
-	text = strings.TrimSpace(text)
-	if len(text) <= statusz.MaxText {
-		return text
-	}
-	cut := statusz.MaxText
-	for !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut]
 }

@@ -116,21 +116,28 @@ type Server struct {
 	At     time.Time `json:"at,omitzero"`
 }
 
-// Clean makes untrusted text fit for a report: valid UTF-8, no control
-// characters, at most MaxText bytes.
+// Clean makes untrusted text fit for a report and for whoever shows it: one line
+// of valid UTF-8 that can be printed, of at most MaxText bytes.
 func Clean(s string) string {
 	if len(s) > 4*MaxText {
 		s = s[:4*MaxText]
 	}
-	s = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return -1
-		}
-		return r
-	}, s)
+	s = strings.TrimSpace(strings.Map(printable, s))
 	for len(s) > MaxText {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]
 	}
-	return s
+	return strings.TrimSpace(s)
+}
+
+// printable drops what cannot be printed, also what hides or turns other text.
+func printable(r rune) rune {
+	switch {
+	case unicode.IsSpace(r):
+		return ' '
+	case r == utf8.RuneError, !unicode.IsPrint(r):
+		return -1
+	default:
+		return r
+	}
 }
