@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -64,7 +65,7 @@ func (r *PolicyReconciler) writeStatus(ctx context.Context, policy *mcpv1alpha1.
 	earlier := policy.Status
 	updated := policy.DeepCopy()
 	updated.Status = next
-	changed, err := patchStatus(ctx, r.client, policy, updated, samePolicyStatus(earlier, next))
+	changed, err := patchStatus(ctx, r.client, policy, updated, equality.Semantic.DeepEqual(earlier, next))
 	if err != nil || !changed {
 		return err
 	}

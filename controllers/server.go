@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -191,7 +192,7 @@ func (r *ServerReconciler) writeStatus(ctx context.Context, server *mcpv1alpha1.
 	earlier := server.Status
 	updated := server.DeepCopy()
 	updated.Status = next
-	changed, err := patchStatus(ctx, r.client, server, updated, sameServerStatus(earlier, next))
+	changed, err := patchStatus(ctx, r.client, server, updated, equality.Semantic.DeepEqual(earlier, next))
 	if err != nil || !changed {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -31,14 +30,6 @@ func patchStatus(ctx context.Context, c client.Client, before, updated client.Ob
 		return false, fmt.Errorf("write the status of %s: %w", updated.GetName(), err)
 	}
 	return true, nil
-}
-
-func sameServerStatus(a, b mcpv1alpha1.MCPServerStatus) bool {
-	return equality.Semantic.DeepEqual(a, b)
-}
-
-func samePolicyStatus(a, b mcpv1alpha1.SamplingPolicyStatus) bool {
-	return equality.Semantic.DeepEqual(a, b)
 }
 
 // writes remembers the version of each object after the last status write. A
