@@ -95,50 +95,70 @@ func (r reports) credentialKnown(provider *config.Provider) bool {
 	})
 }
 
-// provider returns the newest that samplers know about a provider.
+// providerStates and serverStates go from the best to the worst. A state that
+// says nothing is in neither.
+var (
+	providerStates = []statusz.ProviderState{
+		statusz.ProviderHealthy, statusz.ProviderFailing, statusz.ProviderUnreachable, statusz.ProviderRefused,
+	}
+	serverStates = []statusz.ServerState{
+		statusz.ServerVerified, statusz.ServerUnauthorized, statusz.ServerUnreachable, statusz.ServerNotMCP,
+	}
+)
+
+// outweighs says whether one sampler's finding counts instead of another's: the
+// worse one, since its callers are served no better, and of two that are the
+// same the newer one. If the newer one always counted, a status would go back and
+// forth as long as samplers disagree.
+func outweighs[S comparable](states []S, state, than S, at, thanAt time.Time) bool {
+	if by := slices.Index(states, state) - slices.Index(states, than); by != 0 {
+		return by > 0
+	}
+	return at.After(thanAt)
+}
+
+// provider returns the worst that samplers know about a provider.
 func (r reports) provider(name string) statusz.Provider {
-	newest := statusz.Provider{Name: name, State: statusz.ProviderUnknown}
+	worst := statusz.Provider{Name: name, State: statusz.ProviderUnknown}
 	for _, report := range r.ready {
 		for _, p := range report.Providers {
-			if p.Name != name || p.State == statusz.ProviderUnknown || p.State == "" {
-				continue
-			}
-			if newest.State == statusz.ProviderUnknown || p.At.After(newest.At) {
-				newest = p
+			if p.Name == name && outweighs(providerStates, p.State, worst.State, p.At, worst.At) {
+				worst = p
 			}
 		}
 	}
-	return newest
+	return worst
 }
 
-// server returns the newest that samplers found out about the server.
+// server returns the worst that samplers found out about the server.
 func (r reports) server() statusz.Server {
-	newest := statusz.Server{State: statusz.ServerUnknown}
+	worst := statusz.Server{State: statusz.ServerUnknown}
+	for _, report := range r.ready {
+		if s := report.Server; outweighs(serverStates, s.State, worst.State, s.At, worst.At) {
+			worst = s
+		}
+	}
+	return worst
+}
+
+// serverInfo is what the server said of itself to the sampler that reached it
+// last, nil if none did.
+func serverInfo(r reports) *mcpv1alpha1.ServerInfo {
+	var newest *mcpv1alpha1.ServerInfo
 	var at time.Time
 	for _, report := range r.ready {
 		s := report.Server
-		if s.State == statusz.ServerUnknown || s.State == "" {
-			continue
+		info := mcpv1alpha1.ServerInfo{
+			Name:            statusz.Clean(s.Name),
+			Version:         statusz.Clean(s.Version),
+			ProtocolVersion: statusz.Clean(s.ProtocolVersion),
+			Tools:           s.Tools,
 		}
-		if newest.State == statusz.ServerUnknown || s.At.After(at) {
-			newest, at = s, s.At
+		if info != (mcpv1alpha1.ServerInfo{}) && (newest == nil || s.At.After(at)) {
+			newest, at = &info, s.At
 		}
 	}
 	return newest
-}
-
-func serverInfo(r reports) *mcpv1alpha1.ServerInfo {
-	found := r.server()
-	info := mcpv1alpha1.ServerInfo{
-		Name:            statusz.Clean(found.Name),
-		Version:         statusz.Clean(found.Version),
-		ProtocolVersion: statusz.Clean(found.ProtocolVersion),
-		Tools:           found.Tools,
-	}
-	if info == (mcpv1alpha1.ServerInfo{}) {
-		return nil
-	}
-	return &info
 }
 
 // PodReady says whether a pod takes traffic.
