@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,8 +84,9 @@ credentials: do not make it public.`,
 	f.StringVar(&o.Listen, "listen", ":8080", "the `address` for callers")
 	f.StringVar(&o.AdminListen, "admin-listen", ":9090", "the `address` for health, status and metrics")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 50*time.Second, "how long running calls may take to end after SIGTERM")
-	f.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&logFormat, "log-format", "json", "json or text")
+	// By variables too: a podTemplate adds one without a copy of all arguments.
+	f.StringVar(&logLevel, "log-level", cmp.Or(os.Getenv("SAMPLER_LOG_LEVEL"), "info"), "debug, info, warn or error; also by SAMPLER_LOG_LEVEL")
+	f.StringVar(&logFormat, "log-format", cmp.Or(os.Getenv("SAMPLER_LOG_FORMAT"), "json"), "json or text; also by SAMPLER_LOG_FORMAT")
 	if err := cmd.MarkFlagRequired("config"); err != nil {
 		panic(err) // the flag is defined above
 	}

@@ -193,11 +193,10 @@ func samplerVolumes(server *mcpv1alpha1.MCPServer, plan resolve.Plan) []*corev1a
 	for i, secret := range plan.Secrets {
 		// Optional: a Secret or key that is not there is a condition, not a pod
 		// that hangs.
-		source := corev1ac.SecretVolumeSource().WithSecretName(secret.Name).WithOptional(true)
-		for _, key := range secret.Keys {
-			source.WithItems(corev1ac.KeyToPath().WithKey(key).WithPath(key))
-		}
-		out = append(out, corev1ac.Volume().WithName(secretVolume(i)).WithSecret(source))
+		out = append(out, corev1ac.Volume().WithName(secretVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(secret.Name).
+			WithOptional(true).
+			WithItems(corev1ac.KeyToPath().WithKey(secret.Key).WithPath(resolve.SecretFile))))
 	}
 	return out
 }
@@ -209,7 +208,7 @@ func samplerMounts(plan resolve.Plan) []*corev1ac.VolumeMountApplyConfiguration 
 	for i, secret := range plan.Secrets {
 		out = append(out, corev1ac.VolumeMount().
 			WithName(secretVolume(i)).
-			WithMountPath(path.Join(resolve.SecretsDir, secret.Name)).
+			WithMountPath(secret.Dir()).
 			WithReadOnly(true))
 	}
 	return out

@@ -3,7 +3,6 @@ package resolve
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -12,16 +11,22 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 )
 
-// SecretsDir is where Secrets are mounted into the sampler's container, each in
-// a folder of its own name.
+// SecretsDir is where keys of Secrets are mounted into the sampler's container,
+// each in a folder of its own: a sampler tells by the folder whether its pod can
+// have the key at all, or has to be replaced by one that mounts it.
 const SecretsDir = "/var/run/secrets/mcp-sampling.dev"
 
-// SecretMount names a Secret and the keys of it that the sampler needs.
+// SecretFile is the name of the file in such a folder.
+const SecretFile = "value"
+
+// SecretMount is a key of a Secret that the sampler needs.
 type SecretMount struct {
 	Name string `json:"name"`
-	// Keys are sorted.
-	Keys []string `json:"keys"`
+	Key  string `json:"key"`
 }
+
+// Dir is the folder that the key is mounted at.
+func (m SecretMount) Dir() string { return path.Join(SecretsDir, m.Name, m.Key) }
 
 // Governing returns the policy that governs the server of that name, and the
 // names of those that target it in vain, in their order. The oldest wins, then
@@ -123,13 +128,12 @@ func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (_ *config.Policy, _ []
 		Capabilities: config.Capabilities{Tools: config.ToolsCapability(spec.Capabilities.Tools)},
 		Parameters:   parameters(spec.Parameters),
 	}
-	keys := map[string][]string{}
+	var secrets []SecretMount
 	for i := range spec.Providers {
 		p := &spec.Providers[i]
 		out.Providers = append(out.Providers, provider(p))
 		if p.Credential != nil {
-			ref := p.Credential.SecretKeyRef
-			keys[ref.Name] = append(keys[ref.Name], ref.Key)
+			secrets = append(secrets, secretMount(p.Credential))
 		}
 	}
 	for _, m := range spec.Models.Allowed {
@@ -150,12 +154,14 @@ func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (_ *config.Policy, _ []
 		// Users know the same fields under spec.
 		return nil, nil, strings.ReplaceAll(oneLine(err), "policy.", "spec.")
 	}
-	secrets := make([]SecretMount, 0, len(keys))
-	for _, name := range slices.Sorted(maps.Keys(keys)) {
-		slices.Sort(keys[name])
-		secrets = append(secrets, SecretMount{Name: name, Keys: slices.Compact(keys[name])})
-	}
-	return whole.Policy, secrets, ""
+	slices.SortFunc(secrets, func(a, b SecretMount) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key))
+	})
+	return whole.Policy, slices.Compact(secrets), ""
+}
+
+func secretMount(c *mcpv1alpha1.Credential) SecretMount {
+	return SecretMount{Name: c.SecretKeyRef.Name, Key: c.SecretKeyRef.Key}
 }
 
 func provider(p *mcpv1alpha1.Provider) config.Provider {
@@ -168,7 +174,7 @@ func provider(p *mcpv1alpha1.Provider) config.Provider {
 	if p.Credential != nil {
 		ref := p.Credential.SecretKeyRef
 		out.Credential = &config.Credential{
-			File: path.Join(SecretsDir, ref.Name, ref.Key),
+			File: path.Join(secretMount(p.Credential).Dir(), SecretFile),
 			Ref:  fmt.Sprintf("Secret %s, key %s", ref.Name, ref.Key),
 		}
 	}

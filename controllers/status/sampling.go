@@ -70,6 +70,9 @@ func samplingReady(in ServerInput, r reports) verdict {
 		return refusedBy(refusal)
 	}
 	if text := r.refusal(); text != "" {
+		if r.replacing {
+			return no(mcpv1alpha1.ReasonPending, beingReplaced)
+		}
 		return no(mcpv1alpha1.ReasonConfigRefused,
 			fmt.Sprintf("a sampler refuses its configuration (%s) and keeps the one before: operator and sampler may be of different releases, see `kubectl logs -n %s deploy/%s-sampler`",
 				statusz.Clean(text), in.Server.Namespace, in.Server.Name))

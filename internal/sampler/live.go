@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,6 +84,11 @@ func (l *live) use(c *config.Effective) error {
 	if before != nil && before.hash == hash {
 		return nil
 	}
+	if before != nil {
+		if err := mounted(c); err != nil {
+			return err
+		}
+	}
 	options := engine.Options{Server: c.Server, Policy: c.Policy, Logger: l.log, Telemetry: l.telemetry}
 	if before != nil {
 		options.Previous = before.engine
@@ -115,6 +123,25 @@ func (l *live) use(c *config.Effective) error {
 	if l.waiting != nil {
 		close(l.waiting)
 		l.waiting = nil
+	}
+	return nil
+}
+
+// mounted says whether the key of every provider can be here. A pod that does
+// not mount one will be replaced by one that does; until then it serves best
+// with the configuration that it has.
+func mounted(c *config.Effective) error {
+	if c.Policy == nil {
+		return nil
+	}
+	for _, p := range c.Policy.Providers {
+		if p.Credential == nil || p.Credential.File == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Dir(p.Credential.File)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("provider %s: the folder of its key, %s, is not there: the sampler has to be started anew with it",
+				p.Name, filepath.Dir(p.Credential.File))
+		}
 	}
 	return nil
 }

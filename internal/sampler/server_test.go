@@ -379,6 +379,21 @@ func TestKeysAreReadAgainAndNeverShown(t *testing.T) {
 	}
 }
 
+// Another Secret is mounted only in the pods that replace this one: taking the
+// new configuration here would break what works.
+func TestAKeyThatCannotBeHereKeepsTheConfigurationBefore(t *testing.T) {
+	f := start(t, mcpServer(t).URL, listen(t, &fakellm.Server{Key: goodKey}).URL, nil)
+	c := f.connect()
+	old := f.cfg.Hash()
+	f.cfg.Policy.Providers[0].Credential = &config.Credential{File: filepath.Join(t.TempDir(), "other", "value")}
+	f.writeConfig()
+	r := f.await("what is wrong", func(r statusz.Report) bool { return r.ConfigError != "" })
+	if r.ConfigHash != old || !strings.Contains(r.ConfigError, "started anew") {
+		t.Errorf("the report says %q with hash %q, want the reason and the old hash %q", r.ConfigError, r.ConfigHash, old)
+	}
+	f.wantAnswer(c, "small-1")
+}
+
 func TestAnotherUpstreamIsAnotherServer(t *testing.T) {
 	llm := listen(t, &fakellm.Server{}).URL
 	f := start(t, mcpServer(t).URL, llm, nil)

@@ -17,6 +17,12 @@ const (
 	keyInterval = 2 * time.Second
 	// healthyInterval is how often a provider is probed that answers.
 	healthyInterval = 5 * time.Minute
+	// doubtInterval is how soon a probe asks whether one answers that was busy
+	// or slow.
+	doubtInterval = 10 * time.Second
+	// hesitationEnds is how long requests may fail because a provider is too
+	// busy or too slow before that is said of the provider.
+	hesitationEnds = time.Minute
 	// firstBackoff and lastBackoff bound how often one is that does not.
 	firstBackoff = 2 * time.Second
 	lastBackoff  = time.Minute
@@ -35,6 +41,8 @@ type health struct {
 	detail     string
 	at         time.Time
 	holdsUntil time.Time // until then no probe overrules state
+	doubt      bool      // whether the provider still answers is to be asked soon
+	hesitates  time.Time // since when it is too busy or too slow for requests; zero if it is not
 }
 
 // inherit takes over what another configuration found, but for what only a real
@@ -52,11 +60,12 @@ func (h *health) set(state statusz.ProviderState, detail string) {
 	h.state, h.detail, h.at = state, detail, time.Now()
 }
 
-// healthy reports whether the newest contact went well.
-func (h *health) healthy() bool {
+// healthy reports whether the newest contact went well, and whether there is a
+// reason to ask whether that is still so.
+func (h *health) healthy() (healthy, doubt bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.state == statusz.ProviderHealthy
+	return h.state == statusz.ProviderHealthy, h.doubt
 }
 
 // keyFound records whether there is a key.
@@ -81,21 +90,34 @@ func (h *health) keyFound(state statusz.CredentialState, why string) {
 func (h *health) keyChanged() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.holdsUntil = time.Time{}
+	h.holdsUntil, h.hesitates = time.Time{}, time.Time{}
 }
 
 // probed records the outcome of a probe.
 func (h *health) probed(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil {
-		h.failed(asProviderError(err))
+	h.doubt = false
+	if e := asKnown(err); e != nil {
+		h.failed(e)
 		return
 	}
 	if time.Now().Before(h.holdsUntil) {
 		return
 	}
 	h.set(statusz.ProviderHealthy, "")
+}
+
+// asKnown returns what a probe's error says about the provider; nil where that
+// is nothing bad: one that is busy answers.
+func asKnown(err error) *provider.Error {
+	if err == nil {
+		return nil
+	}
+	if e := asProviderError(err); e.Kind != provider.KindRateLimited {
+		return e
+	}
+	return nil
 }
 
 // answered records the outcome of a real request.
@@ -111,9 +133,15 @@ func (h *health) answered(err error) {
 		return
 	}
 	e := asProviderError(err)
-	switch {
-	case e.Kind == provider.KindMalformed:
+	switch e.Kind {
+	case provider.KindMalformed:
 		h.worked() // the provider did its part
+		return
+	case provider.KindRateLimited, provider.KindTimeout:
+		h.hesitated(e)
+		return
+	}
+	switch {
 	case e.Kind == provider.KindRejected && e.Status == http.StatusNotFound:
 		h.set(statusz.ProviderFailing, "HTTP 404: it does not know the model, or the base URL is wrong")
 		h.holdsUntil = time.Now().Add(findingHolds)
@@ -130,9 +158,29 @@ func (h *health) answered(err error) {
 	}
 }
 
+// hesitated records a request that a provider was too busy or too slow for. One
+// says nothing about others, so a probe is to ask; but if no request succeeds
+// for a while, as when a quota is used up, that is a finding. h.mu is held.
+func (h *health) hesitated(e *provider.Error) {
+	now := time.Now()
+	h.doubt = true
+	if h.hesitates.IsZero() {
+		h.hesitates = now
+	}
+	if now.Sub(h.hesitates) < hesitationEnds {
+		return
+	}
+	if e.Kind == provider.KindRateLimited {
+		h.set(statusz.ProviderFailing, e.Detail+": it is too busy, or a quota is used up")
+	} else {
+		h.failed(e)
+	}
+	h.holdsUntil = now.Add(findingHolds)
+}
+
 // worked records a request that the provider served; h.mu is held.
 func (h *health) worked() {
-	h.holdsUntil = time.Time{}
+	h.holdsUntil, h.hesitates, h.doubt = time.Time{}, time.Time{}, false
 	h.set(statusz.ProviderHealthy, "")
 }
 
@@ -213,7 +261,7 @@ func (t *target) watch(ctx context.Context) {
 				t.probe(ctx)
 				last = time.Now()
 				backoff = min(2*backoff, lastBackoff)
-				if t.health.healthy() {
+				if healthy, _ := t.health.healthy(); healthy {
 					backoff = firstBackoff
 				}
 			}
@@ -229,7 +277,10 @@ func (t *target) watch(ctx context.Context) {
 }
 
 func (t *target) pause(backoff time.Duration) time.Duration {
-	if t.health.healthy() {
+	switch healthy, doubt := t.health.healthy(); {
+	case healthy && doubt:
+		return doubtInterval
+	case healthy:
 		return healthyInterval
 	}
 	return backoff

@@ -176,6 +176,32 @@ func TestRealRequestsCountForTheState(t *testing.T) {
 		wantState(t, e, statusz.ProviderHealthy, "")
 		answer(&provider.Error{Kind: provider.KindMalformed, Detail: "x"}) // a slip of the model
 		wantState(t, e, statusz.ProviderHealthy, "")
+		answer(&provider.Error{Kind: provider.KindRateLimited, Status: 429, Detail: "HTTP 429"}) // busy, not broken
+		wantState(t, e, statusz.ProviderHealthy, "")
+		answer(&provider.Error{Kind: provider.KindTimeout, Detail: "no answer in time"}) // one long answer
+		wantState(t, e, statusz.ProviderHealthy, "")
+		pass(doubtInterval + keyInterval)
+		wantState(t, e, statusz.ProviderHealthy, "")
+
+		// But a quota that is used up is found.
+		used := &provider.Error{Kind: provider.KindRateLimited, Status: 429, Detail: "HTTP 429"}
+		answer(used)
+		pass(hesitationEnds)
+		answer(used)
+		wantState(t, e, statusz.ProviderFailing, "HTTP 429: it is too busy, or a quota is used up")
+		pass(doubtInterval + lastBackoff) // a list of models does not disprove it
+		wantState(t, e, statusz.ProviderFailing, "HTTP 429: it is too busy, or a quota is used up")
+		answer(nil)
+		wantState(t, e, statusz.ProviderHealthy, "")
+
+		// And a provider that answers nothing any more is found soon.
+		fake.set(errUnreachable, &provider.Error{Kind: provider.KindTimeout, Detail: "no answer in time"})
+		e.Answer(t.Context(), "s1", plainDeclared, ask(""))
+		wantState(t, e, statusz.ProviderHealthy, "")
+		pass(doubtInterval + keyInterval)
+		wantState(t, e, statusz.ProviderUnreachable, "connection refused")
+		answer(nil)
+		wantState(t, e, statusz.ProviderHealthy, "")
 
 		answer(errNoModel)
 		wantState(t, e, statusz.ProviderFailing, noModelDetail)
