@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -14,7 +15,10 @@ import (
 // the result is false the caller has been answered.
 func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Message) (*session, bool) {
 	none := wire.SamplingCapability{}
-	id := r.Header.Get(headerSession)
+	id, ok := h.sessionNamed(w, r, m)
+	if !ok {
+		return nil, false
+	}
 	if id == "" {
 		s := h.newSession("", "", none, h.opts.Sampling.Declare(none))
 		s.callerUnknown = true
@@ -25,8 +29,8 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 		return s, true
 	}
 	// What the caller declared is not known any more, so it counts as nothing.
-	header := endToEnd(r.Header)
 	s := h.newSession(id, "", none, h.opts.Sampling.Declare(none))
+	header := inSession(r.Header, s)
 	s.header, s.callerUnknown = header, true
 	address, err := h.find(r.Context(), s, header)
 	if err != nil {
@@ -44,6 +48,34 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 		return nil, false
 	}
 	return adopted, true
+}
+
+// sessionNamed returns the id of the session that a request is in; empty where
+// it is in none. So is what belongs to the stateless era, whatever it names: a
+// server of both eras accepts it without a look at the session, so its answer
+// says nothing about that. Where the result is false the caller has been
+// answered.
+func (h *Handler) sessionNamed(w http.ResponseWriter, r *http.Request, m wire.Message) (id string, ok bool) {
+	if len(r.Header[headerSession]) > 1 {
+		// The server may read another one than is read here.
+		fail(w, http.StatusBadRequest, m.ID, codeInvalidRequest, "the request has several "+headerSession+" headers: send one")
+		return "", false
+	}
+	if m.IsModern("") || slices.ContainsFunc(r.Header[headerVersion], m.IsModern) {
+		return "", true
+	}
+	return r.Header.Get(headerSession), true
+}
+
+// inSession returns what of a caller's header goes on to the server in a
+// session. The caller cannot have its id taken off on the way, by Connection:
+// the server must judge the very session that its answer is held for here.
+func inSession(caller http.Header, s *session) http.Header {
+	out := endToEnd(caller)
+	if s.id != "" {
+		out.Set(headerSession, s.id)
+	}
+	return out
 }
 
 // find returns the address of the server that holds a session. Where there are

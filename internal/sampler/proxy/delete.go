@@ -9,11 +9,15 @@ import (
 // serveDelete carries the caller's goodbye and forgets the session, unless the
 // server says that it was not the caller's to end.
 func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
-	s := h.sessions.get(r.Header.Get(headerSession))
+	id, ok := h.sessionNamed(w, r, wire.Message{})
+	if !ok {
+		return
+	}
+	s := h.sessions.get(id)
 	if s == nil {
 		s = h.newSession("", "", wire.SamplingCapability{}, wire.SamplingCapability{})
 	}
-	resp, err := h.send(r.Context(), s.address, http.MethodDelete, r.URL.RawQuery, endToEnd(r.Header), nil)
+	resp, err := h.send(r.Context(), s.address, http.MethodDelete, r.URL.RawQuery, inSession(r.Header, s), nil)
 	if err != nil {
 		h.postFailed(w, r, s, wire.Message{}, err)
 		return

@@ -17,7 +17,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.release(s)
-	header := endToEnd(r.Header)
+	header := inSession(r.Header, s)
 	lastID := r.Header.Get(headerLastEventID)
 	if s.id == "" || lastID != "" && !s.listener.log.has(lastID) {
 		h.passStream(w, r, s, header, lastID != "")

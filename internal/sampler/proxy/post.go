@@ -41,7 +41,7 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Me
 		return
 	}
 	defer h.release(s)
-	header := endToEnd(r.Header)
+	header := inSession(r.Header, s)
 
 	var c *call
 	over := true

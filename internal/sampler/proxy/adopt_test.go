@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// guarded is a server of both eras whose sessions are Alice's. Outside of
+// sessions it serves everybody. Of several headers it reads the last one.
+func guarded(server *fakeServer) http.Handler {
+	last := func(values []string) string { return append([]string{""}, values...)[len(values)] }
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, stateless := last(r.Header[headerSession]), last(r.Header[headerVersion]) >= wire.VersionModern
+		switch {
+		case stateless && r.Method != http.MethodPost:
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		case session == "other":
+			w.WriteHeader(http.StatusNotFound)
+		case session != "" && !stateless && r.Header.Get("Authorization") != "Bearer alice":
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			server.ServeHTTP(w, r)
+		}
+	})
+}
+
+func TestNobodyGetsIntoTheSessionOfAnother(t *testing.T) {
+	const notified = `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`
+	for name, tc := range map[string]struct {
+		method, body string
+		// session are the session ids beside Alice's.
+		session []string
+		header  http.Header
+		want    int
+	}{
+		"by having its id taken off on the way": {
+			method: http.MethodPost, body: callBody,
+			header: http.Header{"Connection": {headerSession}},
+			want:   http.StatusUnauthorized,
+		},
+		"by a message of the stateless era": {
+			method: http.MethodPost, body: notified,
+			header: http.Header{headerVersion: {wire.VersionModern}},
+			want:   http.StatusAccepted,
+		},
+		"by a message that the server may read as one of the stateless era": {
+			method: http.MethodPost, body: notified,
+			header: http.Header{headerVersion: {"2025-06-18", wire.VersionModern}},
+			want:   http.StatusAccepted,
+		},
+		"by a GET of the stateless era": {
+			method: http.MethodGet,
+			header: http.Header{headerVersion: {wire.VersionModern}},
+			want:   http.StatusMethodNotAllowed,
+		},
+		"by a GET with its id taken off": {
+			method: http.MethodGet,
+			header: http.Header{"Connection": {headerSession}, headerLastEventID: {"unknown"}},
+			want:   http.StatusUnauthorized,
+		},
+		"by a second id": {
+			method: http.MethodPost, body: callBody,
+			session: []string{"other"},
+			want:    http.StatusBadRequest,
+		},
+		"to end it by a second id": {
+			method:  http.MethodDelete,
+			session: []string{"other"},
+			want:    http.StatusBadRequest,
+		},
+		"to end it by a DELETE with its id taken off": {
+			method: http.MethodDelete,
+			header: http.Header{"Connection": {headerSession}},
+			want:   http.StatusUnauthorized,
+		},
+		"to end it by a DELETE of the stateless era": {
+			method: http.MethodDelete,
+			header: http.Header{headerVersion: {wire.VersionModern}},
+			want:   http.StatusMethodNotAllowed,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			endpoint, h := newFront(t, guarded(&fakeServer{get: hold("")}))
+			session := ask(t, http.MethodPost, endpoint, initializeBody, "Authorization", "Bearer alice").header.Get(headerSession)
+			s := h.sessions.get(session)
+			before, _ := s.latestHeader()
+
+			header := http.Header{"Authorization": {"Bearer mallory"}, headerSession: append([]string{session}, tc.session...)}
+			maps.Copy(header, tc.header)
+			r, err := http.NewRequestWithContext(t.Context(), tc.method, endpoint, strings.NewReader(tc.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header = header
+			resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != tc.want {
+				t.Errorf("status %d, want %d", resp.StatusCode, tc.want)
+			}
+			after, _ := s.latestHeader()
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("the header that the session's own requests carry (-before +after):\n%s", diff)
+			}
+			if h.sessions.get(session) != s {
+				t.Error("the session has ended")
+			}
+		})
+	}
+}
