@@ -26,8 +26,10 @@ import (
 // and else only about once a minute. So the operator touches an annotation of
 // the sampler's pods when their configuration has changed, and again, at growing
 // intervals, while a sampler reports that it has not loaded it or that a key is
-// missing or refused. All that has to be remembered for that stands in the
-// annotation itself: hash, then count and time of the last repetition.
+// missing or refused. After mostTouches of them it leaves that to the kubelet,
+// until there is another configuration: nobody has to write a pod for ever because
+// a key is wrong. All that has to be remembered for that stands in the annotation
+// itself: hash, then count and time of the last repetition.
 
 // touch is the value of the annotation, taken apart.
 type touch struct {
@@ -58,6 +60,9 @@ func (t touch) String() string {
 	return fmt.Sprintf("%s.%d.%d", t.hash, t.count, t.at.Unix())
 }
 
+// spent says that a pod has been touched often enough for a configuration.
+func (t touch) spent(hash string) bool { return t.hash == hash && t.count >= mostTouches }
+
 // next returns the touch that follows, and how long to wait before it.
 func (t touch) next(hash string, now time.Time) (touch, time.Duration) {
 	if t.hash != hash {
@@ -69,18 +74,17 @@ func (t touch) next(hash string, now time.Time) (touch, time.Duration) {
 	return following, max(0, min(wait, touchInterval(t.count)))
 }
 
+// mostTouches is how often a pod is touched again for one configuration. By then
+// a bit more than a minute has passed, and the kubelet has looked by itself.
+const mostTouches = 16
+
 // touchInterval is how long to wait after that many repetitions: a second while
-// somebody may be watching, then less and less often. Past that the kubelet's own
-// period is hardly longer.
+// somebody may be watching, then less often.
 func touchInterval(count int) time.Duration {
-	switch {
-	case count < 10:
+	if count < 10 {
 		return time.Second
-	case count < 16:
-		return 10 * time.Second
-	default:
-		return 30 * time.Second
 	}
+	return 10 * time.Second
 }
 
 // announce touches the pods that were touched for another configuration before,
@@ -105,7 +109,7 @@ func (r *ServerReconciler) announce(ctx context.Context, pods []corev1.Pod, hash
 
 // remind touches the pods whose samplers are behind or lack a key, each when its
 // time has come, but not those just touched. It returns how long to wait until
-// the next pod's time comes; zero if no pod needs it.
+// the next pod's time comes; zero if none does.
 func (r *ServerReconciler) remind(ctx context.Context, pods []corev1.Pod, findings []observe.Finding, hash string, just []string) (time.Duration, error) {
 	var soonest time.Duration
 	var problems []error
@@ -114,10 +118,14 @@ func (r *ServerReconciler) remind(ctx context.Context, pods []corev1.Pod, findin
 		if !samplerRuns(pod) || !behind(pod.Name, findings, hash) {
 			continue
 		}
+		last := parseTouch(pod.Annotations[mcpv1alpha1.AnnotationConfigHash])
+		if last.spent(hash) {
+			continue
+		}
 		wait := touchInterval(0)
 		if !slices.Contains(just, pod.Name) {
 			var next touch
-			next, wait = parseTouch(pod.Annotations[mcpv1alpha1.AnnotationConfigHash]).next(hash, r.opts.now())
+			next, wait = last.next(hash, r.opts.now())
 			if wait == 0 {
 				if err := r.touch(ctx, pod, next); err != nil {
 					problems = append(problems, err)

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestTouchNext(t *testing.T) {
 		"the next one after a second":                      {"hash.1.1800000000", "hash.2.1800000000", time.Second},
 		"when a second has passed":                         {"hash.1.1799999999", "hash.2.1800000000", 0},
 		"later ones after ten seconds":                     {"hash.10.1799999997", "hash.11.1800000000", 7 * time.Second},
-		"in the end after thirty":                          {"hash.16.1800000000", "hash.17.1800000000", 30 * time.Second},
+		"a configuration that comes after the last one":    {"other.16.1800000000", "hash", 0},
 		"a clock that was set back":                        {"hash.1.1900000000", "hash.2.1800000000", time.Second},
 		"a value that somebody else wrote":                 {"hash.x.y", "hash.1.1800000000", 0},
 	} {
@@ -37,9 +38,9 @@ func TestTouchNext(t *testing.T) {
 	}
 }
 
-// TestSamplersAreRemindedGently plays ten minutes in which a sampler does not
-// load its configuration, and counts how often its pod is written.
-func TestSamplersAreRemindedGently(t *testing.T) {
+// TestSamplersAreRemindedGentlyAndNotForEver plays half an hour in which a
+// sampler lacks a key, and counts how often its pod is written.
+func TestSamplersAreRemindedGentlyAndNotForEver(t *testing.T) {
 	b := newBench(t)
 	b.server("demo")
 	pod := b.samplerPod("demo", "sampler-1")
@@ -47,32 +48,50 @@ func TestSamplersAreRemindedGently(t *testing.T) {
 	clock := time.Now()
 	r.opts.Now = func() time.Time { return clock }
 	r.pace.now, r.written.now = r.opts.Now, r.opts.Now
-	b.observer.report(pod.Name, statusz.Report{ConfigHash: "older"})
+	b.pass(r, "demo")
 
-	begin, touches, passes, version := clock, 0, 0, ""
-	for clock.Sub(begin) < 10*time.Minute {
-		wait := b.pass(r, "demo").RequeueAfter
-		if wait <= 0 {
-			t.Fatal("it is not looked at again")
+	// play returns how many passes there were, how often the pod was touched and
+	// for how long.
+	play := func(length time.Duration) (passes, touches int, lasted time.Duration) {
+		begin, version := clock, read(b, pod.Name, &corev1.Pod{}).ResourceVersion
+		for clock.Sub(begin) < length {
+			wait := b.pass(r, "demo").RequeueAfter
+			if wait <= 0 {
+				t.Fatal("it is not looked at again")
+			}
+			passes++
+			if now := read(b, pod.Name, &corev1.Pod{}).ResourceVersion; now != version {
+				version, lasted = now, clock.Sub(begin)
+				touches++
+			}
+			clock = clock.Add(wait)
 		}
-		passes++
-		now := read(b, pod.Name, &corev1.Pod{})
-		if now.ResourceVersion != version {
-			version = now.ResourceVersion
-			touches++
+		return passes, touches, lasted
+	}
+	check := func(what string) {
+		t.Helper()
+		b.observer.report(pod.Name, statusz.Report{
+			ConfigHash: loaded(b, "demo").Hash(),
+			Providers:  []statusz.Provider{{Name: "openai", Credential: statusz.CredentialMissing}},
+		})
+		passes, touches, lasted := play(30 * time.Minute)
+		if touches < 15 || touches > mostTouches+1 {
+			t.Errorf("%s: the pod was touched %d times", what, touches)
 		}
-		clock = clock.Add(wait)
+		if lasted < time.Minute || lasted > 3*time.Minute {
+			t.Errorf("%s: the last touch came after %s", what, lasted)
+		}
+		if passes < 60 || passes > 200 {
+			t.Errorf("%s: there were %d passes", what, passes)
+		}
 	}
-	if touches < 15 || touches > 50 {
-		t.Errorf("the pod was touched %d times", touches)
-	}
-	if passes < 20 || passes > 120 {
-		t.Errorf("there were %d passes", passes)
-	}
-	last := parseTouch(read(b, pod.Name, &corev1.Pod{}).Annotations[mcpv1alpha1.AnnotationConfigHash])
-	if age := clock.Sub(last.at); age > 90*time.Second {
-		t.Errorf("the last touch was %s ago: it has stopped", age)
-	}
+	check("the first configuration")
+
+	change(b, "demo", &mcpv1alpha1.MCPServer{}, func(s *mcpv1alpha1.MCPServer) {
+		s.Spec.Sampler.ResidentSession = mcpv1alpha1.ResidentSessionOff
+	})
+	b.pass(r, "demo")
+	check("the next one")
 }
 
 func TestWhichPodsAreTouched(t *testing.T) {
@@ -84,15 +103,16 @@ func TestWhichPodsAreTouched(t *testing.T) {
 		going      bool
 		want       bool
 	}{
-		"touched for another configuration":        {annotation: "other", want: true},
-		"never touched, and it has the newest":     {report: &statusz.Report{ConfigHash: "HASH"}},
-		"never touched, and it is behind":          {report: &statusz.Report{ConfigHash: "other"}, want: true},
-		"touched, and it still is behind":          {annotation: "HASH", report: &statusz.Report{ConfigHash: "other"}, want: true},
-		"touched, and it has the newest":           {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH"}},
-		"a key is missing":                         {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}, want: true},
-		"a key is refused":                         {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: refused}, want: true},
-		"it is behind, but it is going":            {annotation: "other", report: &statusz.Report{ConfigHash: "other"}, going: true},
-		"nobody knows what it has, nothing is new": {annotation: "HASH"},
+		"touched for another configuration":          {annotation: "other", want: true},
+		"never touched, and it has the newest":       {report: &statusz.Report{ConfigHash: "HASH"}},
+		"never touched, and it is behind":            {report: &statusz.Report{ConfigHash: "other"}, want: true},
+		"touched, and it still is behind":            {annotation: "HASH", report: &statusz.Report{ConfigHash: "other"}, want: true},
+		"touched, and it has the newest":             {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH"}},
+		"a key is missing":                           {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}, want: true},
+		"a key is refused":                           {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: refused}, want: true},
+		"a key is missing, and it was touched often": {annotation: "HASH.16.1800000000", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}},
+		"it is behind, but it is going":              {annotation: "other", report: &statusz.Report{ConfigHash: "other"}, going: true},
+		"nobody knows what it has, nothing is new":   {annotation: "HASH"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -129,8 +149,5 @@ func TestWhichPodsAreTouched(t *testing.T) {
 }
 
 func replaceHash(s, hash string) string {
-	if s == "HASH" {
-		return hash
-	}
-	return s
+	return strings.Replace(s, "HASH", hash, 1)
 }
