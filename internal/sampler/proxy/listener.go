@@ -149,6 +149,12 @@ func (l *listener) run() {
 		if ctx.Err() != nil {
 			break
 		}
+		if lastID != "" && (end.refused == http.StatusBadRequest || end.refused == http.StatusNotFound) {
+			// A server that has restarted or keeps few events may refuse the place,
+			// not the stream.
+			lastID = ""
+			continue
+		}
 		if end.refused != 0 {
 			l.handler.opts.Logger.Debug("the server has no stream for this session", "session", l.session.digest, "status", end.refused)
 			l.settle(end.refused)

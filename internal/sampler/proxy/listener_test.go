@@ -70,6 +70,19 @@ func TestListener(t *testing.T) {
 			then:    [][2]string{{callBody, ""}, {callBody, ""}, {callBody, ""}},
 			want:    []string{"", "1", "1", "1"},
 		},
+		"opens it anew where the server cannot resume it": {
+			answers: []http.HandlerFunc{events("retry: 1\nid: 1\ndata: x\n\n"), refuse(400), hold("")},
+			want:    []string{"", "1", ""},
+		},
+		"opens it anew where the server does not know the place": {
+			answers: []http.HandlerFunc{events("retry: 1\nid: 1\ndata: x\n\n"), refuse(404), hold("")},
+			want:    []string{"", "1", ""},
+		},
+		"does not ask a third time where the server refuses the new one too": {
+			answers: []http.HandlerFunc{events("retry: 1\nid: 1\ndata: x\n\n"), refuse(404), refuse(404), hold("")},
+			then:    [][2]string{{callBody, ""}, {callBody, ""}, {callBody, ""}},
+			want:    []string{"", "1", ""},
+		},
 		"does not ask again where there is none": {
 			answers: []http.HandlerFunc{refuse(405)},
 			then:    [][2]string{{initialized, ""}, {callBody, ""}, {callBody, "Bearer new"}},
