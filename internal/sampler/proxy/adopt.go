@@ -80,7 +80,7 @@ func inSession(caller http.Header, s *session) http.Header {
 
 // find returns the address of the server that holds a session. Where there are
 // several it asks them one by one; if none says that it does, any will say so
-// to the caller.
+// to the caller. One that hangs does not hold up the sessions of the others.
 func (h *Handler) find(ctx context.Context, s *session, header http.Header) (string, error) {
 	addresses, err := h.addresses(ctx)
 	if err != nil {
@@ -91,16 +91,28 @@ func (h *Handler) find(ctx context.Context, s *session, header http.Header) (str
 		if len(addresses) == 1 {
 			return address, nil
 		}
-		resp, err := h.ping(ctx, s, address, header)
+		status, err := h.probe(ctx, s, address, header)
 		if err != nil {
 			continue
 		}
-		resp.Body.Close()
-		if found = address; resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusBadRequest {
+		if found = address; status != http.StatusNotFound && status != http.StatusBadRequest {
 			break
 		}
 	}
 	return found, nil
+}
+
+// probe returns the status of a server's answer to ping, which it must begin
+// within the time for a connection.
+func (h *Handler) probe(ctx context.Context, s *session, address string, header http.Header) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.DialTimeout)
+	defer cancel()
+	resp, err := h.ping(ctx, s, address, header)
+	if err != nil {
+		return 0, err
+	}
+	resp.Body.Close()
+	return resp.StatusCode, nil
 }
 
 // ping asks a server in the caller's name whether it accepts that caller in

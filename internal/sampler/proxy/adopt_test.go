@@ -1,10 +1,15 @@
 package proxy
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -115,4 +120,33 @@ func TestNobodyGetsIntoTheSessionOfAnother(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSessionIsFoundThoughAnotherServerHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		knows := func(id string) bool { return strings.HasPrefix(id, "known") }
+		o := Options{Sampling: &fakeSampling{}}
+		inPods(&fakePods{pods: map[string]http.Handler{
+			"10.0.0.1:8000": hangs, "10.0.0.2:8000": &fakeServer{known: knows},
+		}}, "10.0.0.1", "10.0.0.2")(&o)
+		h, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		for i := range 10 { // they are asked in random order
+			for id, want := range map[string]int{"known": http.StatusOK, "unknown": http.StatusNotFound} {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(callBody))
+				r.Header.Set(headerSession, fmt.Sprint(id, i))
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				cancel()
+				if w.Code != want {
+					t.Errorf("a session that is %s got status %d (%s), want %d", id, w.Code, w.Body, want)
+				}
+			}
+		}
+	})
 }

@@ -41,11 +41,14 @@ type Options struct {
 	// StreamWait is how long a call waits for the header of the session's GET
 	// stream; 500 ms.
 	StreamWait time.Duration
-	// DialTimeout bounds connecting to the server; 5 s.
+	// DialTimeout bounds connecting to the server, and how long one of several
+	// servers may take to say whether it knows a session; 5 s.
 	DialTimeout time.Duration
 	// AnswerTimeout bounds delivering the answer to a sampling request, not
 	// making it; 30 s.
 	AnswerTimeout time.Duration
+	// ReadTimeout bounds each 64 KiB of a request's body; 30 s.
+	ReadTimeout time.Duration
 	// WriteTimeout bounds one write to a caller that does not read; 1 min.
 	WriteTimeout time.Duration
 
@@ -87,6 +90,7 @@ func (o *Options) complete() error {
 	orDefault(&o.StreamWait, 500*time.Millisecond)
 	orDefault(&o.DialTimeout, 5*time.Second)
 	orDefault(&o.AnswerTimeout, 30*time.Second)
+	orDefault(&o.ReadTimeout, 30*time.Second)
 	orDefault(&o.WriteTimeout, time.Minute)
 	if o.LookupNetIP == nil {
 		o.LookupNetIP = net.DefaultResolver.LookupNetIP
