@@ -47,7 +47,7 @@ func policyEvents(earlier, now mcpv1alpha1.SamplingPolicyStatus) []notice {
 // policyEvent tells that another policy governs a server.
 func policyEvent(earlier, now *mcpv1alpha1.AttachedPolicy) *notice {
 	switch {
-	case now != nil && (earlier == nil || earlier.Name != now.Name):
+	case now != nil && (earlier == nil || earlier.Name != now.Name || earlier.UID != now.UID):
 		return &notice{corev1.EventTypeNormal, "PolicyAttached", "Attach", fmt.Sprintf("SamplingPolicy %q governs this server", now.Name)}
 	case now == nil && earlier != nil:
 		return &notice{corev1.EventTypeNormal, "PolicyDetached", "Detach", fmt.Sprintf("SamplingPolicy %q no longer governs this server", earlier.Name)}
@@ -60,7 +60,7 @@ func programmedEvent(earlier, now *mcpv1alpha1.AttachedPolicy) *notice {
 	if now == nil || now.ProgrammedGeneration == 0 {
 		return nil
 	}
-	if earlier != nil && earlier.Name == now.Name && earlier.ProgrammedGeneration == now.ProgrammedGeneration {
+	if earlier != nil && earlier.Name == now.Name && earlier.UID == now.UID && earlier.ProgrammedGeneration == now.ProgrammedGeneration {
 		return nil
 	}
 	return &notice{

@@ -49,6 +49,11 @@ func TestServerEvents(t *testing.T) {
 			now:     mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("q", 4)},
 			want:    []string{"Normal PolicyAttached", "Normal Programmed"},
 		},
+		"a policy of the same name was attached and loaded": {
+			earlier: mcpv1alpha1.MCPServerStatus{SamplingPolicy: &mcpv1alpha1.AttachedPolicy{Name: "p", UID: "old", ProgrammedGeneration: 1}},
+			now:     mcpv1alpha1.MCPServerStatus{SamplingPolicy: &mcpv1alpha1.AttachedPolicy{Name: "p", UID: "new", ProgrammedGeneration: 1}},
+			want:    []string{"Normal PolicyAttached", "Normal Programmed"},
+		},
 		"the policy is gone": {
 			earlier: mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("p", 1)},
 			want:    []string{"Normal PolicyDetached"},

@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // MCPServer is an MCP server with a sampler in front of it. Callers reach it at
@@ -70,9 +71,12 @@ type MCPServerSpec struct {
 	// +optional
 	Service *ServerService `json:"service,omitempty"`
 
-	// replicas is how many pods of the server run. Omitted leaves the number to
-	// whoever else sets it, such as a HorizontalPodAutoscaler; until somebody
-	// does there is one. Only with container.
+	// replicas is how many pods of the server run, 0 to 1000. Omitted leaves the
+	// number to whoever sets it at the Deployment NAME-server, such as a
+	// HorizontalPodAutoscaler of that Deployment; until somebody does there is
+	// one, or as many as there were when the field was taken out. `kubectl scale`
+	// and a HorizontalPodAutoscaler of the MCPServer itself write this field:
+	// they need it to be set once. Only with container.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
@@ -324,6 +328,11 @@ type AttachedPolicy struct {
 	// name is the name of the SamplingPolicy.
 	// +required
 	Name string `json:"name"`
+
+	// uid is the metadata.uid of the SamplingPolicy. It tells a policy from an
+	// earlier one of the same name, whose generations began at 1 as well.
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
 
 	// hash identifies the effective configuration that the samplers are to
 	// load; each sampler reports the one it has loaded.

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
@@ -55,8 +56,9 @@ type Plan struct {
 
 // Attachment is the policy that governs a server.
 type Attachment struct {
-	Name       string `json:"name"`
-	Generation int64  `json:"generation"`
+	Name       string    `json:"name"`
+	UID        types.UID `json:"uid,omitempty"`
+	Generation int64     `json:"generation"`
 }
 
 // Refusal says why a condition cannot be met.
@@ -99,7 +101,7 @@ func Server(in Input) Plan {
 	if winner == nil {
 		return plan
 	}
-	plan.Policy = &Attachment{Name: winner.Name, Generation: winner.Generation}
+	plan.Policy = &Attachment{Name: winner.Name, UID: winner.UID, Generation: winner.Generation}
 	policy, secrets, problem := effectivePolicy(winner)
 	if problem != "" {
 		plan.refuse(mcpv1alpha1.ConditionSamplingReady, mcpv1alpha1.ReasonInvalidPolicy,

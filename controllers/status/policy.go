@@ -53,7 +53,8 @@ func loadedBy(in PolicyInput, server string) bool {
 		return false
 	}
 	attached := in.Servers[i].Status.SamplingPolicy
-	return attached != nil && attached.Name == in.Policy.Name && attached.ProgrammedGeneration == in.Policy.Generation
+	return attached != nil && attached.Name == in.Policy.Name && attached.UID == in.Policy.UID &&
+		attached.ProgrammedGeneration == in.Policy.Generation
 }
 
 func policyAccepted(plan resolve.PolicyPlan) verdict {

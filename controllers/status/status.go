@@ -49,7 +49,9 @@ func Server(in ServerInput) mcpv1alpha1.MCPServerStatus {
 		Server:             serverInfo(reports),
 	}
 	if in.Plan.Policy != nil {
-		out.SamplingPolicy = &mcpv1alpha1.AttachedPolicy{Name: in.Plan.Policy.Name, Hash: in.Plan.Config.Hash()}
+		out.SamplingPolicy = &mcpv1alpha1.AttachedPolicy{
+			Name: in.Plan.Policy.Name, UID: in.Plan.Policy.UID, Hash: in.Plan.Config.Hash(),
+		}
 		if reports.programmed() && in.Plan.Config.Policy != nil {
 			out.SamplingPolicy.ProgrammedGeneration = in.Plan.Policy.Generation
 		}
