@@ -140,8 +140,10 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, s *session, hea
 		h.relay(w, r, resp, &inspector{handler: h, session: s}).finish()
 		return false
 	}
-	// Read so that the connection can be used again.
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	if !isEventStream(resp.Header) { // which a server may keep open
+		// Read so that the connection can be used again.
+		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	}
 	return true
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -149,4 +150,26 @@ func TestSessionIsFoundThoughAnotherServerHangs(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestStreamIsSharedThoughThePingsAnswerStaysOpen(t *testing.T) {
+	left := make(chan struct{})
+	server := &fakeServer{get: hold("id: 1\ndata: x\n\n"), call: func(w http.ResponseWriter, r *http.Request) {
+		hold(`data: {"jsonrpc":"2.0","id":"mcp-sampling-ping","result":{}}`+"\n\n")(w, r)
+		close(left)
+	}}
+	endpoint, _ := newFront(t, server)
+	session := begin(t, endpoint)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp := open(ctx, t, http.MethodGet, endpoint, "", headerSession, session, "Authorization", "Bearer new")
+	defer resp.Body.Close()
+	event := make([]byte, len("id: 1\ndata: x\n\n"))
+	if _, err := io.ReadFull(resp.Body, event); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(event), "id: 1\ndata: x\n\n"; got != want {
+		t.Errorf("the stream begins with %q, want %q", got, want)
+	}
+	await(t, "the ping's stream is closed", left)
 }
