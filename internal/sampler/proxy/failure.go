@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -46,43 +45,6 @@ func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.Ra
 		text = fmt.Sprintf("the MCP server %s cannot be reached: check that it is running", h.opts.ServerName)
 	}
 	fail(w, http.StatusBadGateway, id, codeUnavailable, text)
-}
-
-// readBody reads a caller's request whole, which it must be before the server
-// may answer. Where it cannot, it has answered the caller.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	if r.ContentLength > h.opts.MaxBodyBytes {
-		h.tooLarge(w)
-		return nil, false
-	}
-	limited := http.MaxBytesReader(w, r.Body, h.opts.MaxBodyBytes)
-	body, err := readAll(limited, r.ContentLength)
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		h.tooLarge(w)
-		return nil, false
-	case err != nil:
-		fail(w, http.StatusBadRequest, nil, codeInvalidRequest, "the request body broke off")
-		return nil, false
-	}
-	return body, true
-}
-
-func (h *Handler) tooLarge(w http.ResponseWriter) {
-	w.Header().Set("Connection", "close")
-	fail(w, http.StatusRequestEntityTooLarge, nil, codeInvalidRequest,
-		fmt.Sprintf("the request body is larger than %d bytes", h.opts.MaxBodyBytes))
-}
-
-// readAll reads r in one allocation where its size is known.
-func readAll(r io.Reader, size int64) ([]byte, error) {
-	if size < 0 {
-		return io.ReadAll(r)
-	}
-	body := make([]byte, size)
-	_, err := io.ReadFull(r, body)
-	return body, err
 }
 
 func panicType(p any) string { return fmt.Sprintf("%T", p) }

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"path"
@@ -64,6 +66,21 @@ func New(o Options) (*Handler, error) {
 func (h *Handler) Sessions() int { return h.sessions.len() }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// What is asked of the server ends with the caller's connection, and with
+	// the handler.
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
+	r = r.WithContext(ctx)
+	isMessage := r.Method == http.MethodPost && r.URL.Path == h.opts.Upstream.Path
+	if r.ContentLength != 0 && !isMessage {
+		// Read even where nobody wants it: else net/http waits for it, without end.
+		body, ok := h.readBody(w, r)
+		if !ok {
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	switch {
 	case r.URL.Path == h.opts.Upstream.Path:
 		h.serveEndpoint(w, r)
@@ -75,12 +92,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request) {
-	// What is asked of the server ends with the caller's connection, and with
-	// the handler.
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(h.ctx, cancel)()
-	r = r.WithContext(ctx)
 	switch r.Method {
 	case http.MethodPost:
 		h.servePost(w, r)

@@ -17,9 +17,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	m, err := wire.ParseMessage(body)
 	isCall := err == nil && m.IsRequest() || errors.Is(err, wire.ErrBatch)
 	if !h.beginPost(isCall) {
-		w.Header().Set("Retry-After", "1")
-		w.Header().Set("Connection", "close")
-		fail(w, http.StatusServiceUnavailable, m.ID, codeUnavailable, "the sampler is shutting down: try again")
+		shuttingDown(w, m.ID)
 		return
 	}
 	defer h.endPost()
