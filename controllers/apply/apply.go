@@ -17,6 +17,9 @@
 // controller-runtime's client reads from the API server: the cache may be
 // restricted to labelled objects, and one without our labels is exactly what
 // must not be overwritten.
+//
+// A field that is no longer said is removed, with one exception: a Deployment
+// that says no number of replicas any more keeps the one that it has.
 package apply
 
 import (
@@ -97,6 +100,8 @@ type step struct {
 	key     objectKey
 	desired string
 	object  *unstructured.Unstructured
+	// handover is applied before object; nil if nothing is handed over.
+	handover *unstructured.Unstructured
 }
 
 // plan returns what has to be done for obj, nil if nothing.
@@ -132,7 +137,7 @@ func (a *Applier) plan(ctx context.Context, owner metav1.Object, obj runtime.App
 	// The UID makes the API server refuse the write if the object has been
 	// replaced by somebody else's since it was read.
 	wanted.SetUID(live.GetUID())
-	return &step{key: key, desired: desired, object: wanted}, nil
+	return &step{key: key, desired: desired, object: wanted, handover: a.handover(live, wanted)}, nil
 }
 
 // get reads the object that wanted names: from the cache, and if it is not
@@ -160,6 +165,11 @@ func (a *Applier) get(ctx context.Context, wanted *unstructured.Unstructured) (c
 
 // write applies one object and remembers what it looks like now.
 func (a *Applier) write(ctx context.Context, owner metav1.Object, s *step) error {
+	if s.handover != nil {
+		if err := a.handOver(ctx, s.handover); err != nil {
+			return err
+		}
+	}
 	// The client decodes the answer into the object that it was given.
 	object := s.object
 	err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), a.fieldOwner, client.ForceOwnership)

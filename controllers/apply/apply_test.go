@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -228,6 +229,85 @@ func TestApplyRemovesAFieldThatIsNoLongerSaid(t *testing.T) {
 	w.apply(t, w.configMap("a", "1"))
 	if diff := cmp.Diff(map[string]string{"key": "1"}, w.getConfigMap(t, "a").Data); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestApplyHandsReplicasOver(t *testing.T) {
+	scale := func(t *testing.T, w *world, replicas int32) {
+		t.Helper()
+		body := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: replicas}}
+		w.must(t, w.client.SubResource("scale").Update(t.Context(), w.getDeployment(t, "b"),
+			client.WithSubResourceBody(body), client.FieldOwner("autoscaler")))
+	}
+	tests := map[string]struct {
+		between      func(t *testing.T, w *world)
+		wantWrites   int
+		wantReplicas int32
+	}{
+		"the number stays": {
+			between:      func(*testing.T, *world) {},
+			wantWrites:   2,
+			wantReplicas: 5,
+		},
+		"somebody else has set another one": {
+			between:      func(t *testing.T, w *world) { scale(t, w, 7) },
+			wantWrites:   1,
+			wantReplicas: 7,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			said, open := w.deployment("b", "image:1"), w.deployment("b", "image:1")
+			said.Spec.WithReplicas(5)
+			w.apply(t, said)
+			tt.between(t, w)
+			if got := w.apply(t, open); got != tt.wantWrites {
+				t.Errorf("%d writes to hand the field over, want %d", got, tt.wantWrites)
+			}
+			if got := *w.getDeployment(t, "b").Spec.Replicas; got != tt.wantReplicas {
+				t.Errorf("%d replicas when the field is no longer said, want %d", got, tt.wantReplicas)
+			}
+			if got := w.apply(t, open); got != 0 {
+				t.Errorf("%d writes after that, want none", got)
+			}
+			// The field is free now: it can be scaled, and taken back.
+			scale(t, w, 3)
+			if got := w.apply(t, open); got != 0 {
+				t.Errorf("%d writes after somebody has scaled, want none", got)
+			}
+			if got := *w.getDeployment(t, "b").Spec.Replicas; got != 3 {
+				t.Errorf("%d replicas after somebody has scaled to 3", got)
+			}
+			w.apply(t, said)
+			if got := *w.getDeployment(t, "b").Spec.Replicas; got != 5 {
+				t.Errorf("%d replicas when the field says 5 again", got)
+			}
+		})
+	}
+}
+
+// The cache may still show a field as ours that somebody else has taken.
+func TestApplyHandsNothingOverThatSomebodyHasTaken(t *testing.T) {
+	w := newWorld(t)
+	said := w.deployment("b", "image:1")
+	said.Spec.WithReplicas(5)
+	w.apply(t, said)
+	stale := w.getDeployment(t, "b")
+	w.must(t, w.client.Patch(t.Context(), w.getDeployment(t, "b"),
+		client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":7}}`))))
+
+	base, err := client.NewWithWatch(server.Config(t), client.Options{})
+	w.must(t, err)
+	old := interceptor.NewClient(base, interceptor.Funcs{
+		Get: func(_ context.Context, _ client.WithWatch, _ client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+			stale.DeepCopyInto(obj.(*appsv1.Deployment))
+			return nil
+		},
+	})
+	w.must(t, apply.New(old, fieldOwner).Apply(t.Context(), w.owner, w.deployment("b", "image:1")))
+	if got := *w.getDeployment(t, "b").Spec.Replicas; got != 7 {
+		t.Errorf("%d replicas, want the 7 that somebody else has set", got)
 	}
 }
 
