@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"slices"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -61,7 +60,7 @@ func (h *Handler) sessionNamed(w http.ResponseWriter, r *http.Request, m wire.Me
 		fail(w, http.StatusBadRequest, m.ID, codeInvalidRequest, "the request has several "+headerSession+" headers: send one")
 		return "", false
 	}
-	if m.IsModern("") || slices.ContainsFunc(r.Header[headerVersion], m.IsModern) {
+	if isModern(m, r.Header) {
 		return "", true
 	}
 	return r.Header.Get(headerSession), true

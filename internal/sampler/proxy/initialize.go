@@ -49,7 +49,8 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	s := h.newSession(id, address, caller, declared)
 	begun := false
 	begin := func(result wire.Message) {
-		if result.Error == nil {
+		h.learnEra(result, !isModern(m, header))
+		if s.id != "" && result.Error == nil {
 			begun = true
 			s.setVersion(wire.ResultProtocolVersion(result.Result))
 			s.noteCORS(header, resp.Header)
@@ -64,9 +65,7 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	in := &inspector{handler: h, session: s, call: s.beginCall(m, header)}
 	defer s.endCall(in.call, true)
 	if isEventStream(resp.Header) {
-		if s.id != "" {
-			in.onResponse = begin
-		}
+		in.onResponse = begin
 		h.relay(w, r, resp, in).finish()
 		return
 	}
@@ -80,10 +79,7 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	if err != nil {
 		result = wire.Message{} // too long to be read whole
 	}
-	h.learnEra(result)
-	if s.id != "" {
-		begin(result)
-	}
+	begin(result)
 	resp.Body = struct {
 		io.Reader
 		io.Closer
