@@ -71,7 +71,7 @@ func samplingReady(in ServerInput, r reports) verdict {
 	}
 	if text := r.refusal(); text != "" {
 		if r.replacing {
-			return no(mcpv1alpha1.ReasonPending, beingReplaced)
+			return unknown(mcpv1alpha1.ReasonPending, beingReplaced)
 		}
 		return no(mcpv1alpha1.ReasonConfigRefused,
 			fmt.Sprintf("a sampler refuses its configuration (%s) and keeps the one before: operator and sampler may be of different releases, see `kubectl logs -n %s deploy/%s-sampler`",
@@ -88,7 +88,7 @@ func samplingReady(in ServerInput, r reports) verdict {
 		return unreadable()
 	}
 	if !r.programmed() {
-		return no(mcpv1alpha1.ReasonPending, "samplers have not loaded the newest configuration yet; they do so by themselves within seconds")
+		return unknown(mcpv1alpha1.ReasonPending, "samplers have not loaded the newest configuration yet; they do so by themselves within seconds")
 	}
 	if policy == nil {
 		return noPolicy(in)
@@ -115,7 +115,7 @@ func noPolicy(in ServerInput) verdict {
 func provider(policy *config.Policy, p *config.Provider, r reports) *verdict {
 	if r.credentialMissing(p.Name) && p.Credential != nil {
 		if r.replacing {
-			v := no(mcpv1alpha1.ReasonPending, beingReplaced)
+			v := unknown(mcpv1alpha1.ReasonPending, beingReplaced)
 			return &v
 		}
 		v := no(mcpv1alpha1.ReasonSecretNotFound, secretNotFound(policy, p))

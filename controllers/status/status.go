@@ -111,9 +111,14 @@ func accepted(in ServerInput) verdict {
 	return yes(mcpv1alpha1.ReasonAccepted, "the spec is valid and every object of the server could be written")
 }
 
+// loadingPatience is how long samplers may take to load another configuration. A
+// kubelet that is not told looks about once a minute.
+const loadingPatience = 2 * time.Minute
+
 // ready sums up: the first condition that is false decides, then the first one
 // that is not known yet. A server that was ready stays so while its samplers
-// load another configuration: they serve with the one before until then.
+// load another configuration: they serve with the one before until then. But not
+// for ever: what does not come to an end is a failure that nobody would see.
 func ready(in ServerInput, conditions []metav1.Condition) verdict {
 	wasReady := meta.IsStatusConditionTrue(in.Server.Status.Conditions, mcpv1alpha1.ConditionReady)
 	loading := false
@@ -121,7 +126,7 @@ func ready(in ServerInput, conditions []metav1.Condition) verdict {
 		for _, c := range conditions {
 			switch {
 			case c.Status != wanted || harmless(c):
-			case wasReady && c.Reason == mcpv1alpha1.ReasonPending:
+			case wasReady && c.Reason == mcpv1alpha1.ReasonPending && in.Now.Sub(c.LastTransitionTime.Time) < loadingPatience:
 				loading = true
 			default:
 				return verdict{wanted, c.Reason, c.Message}
