@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
 
 // copyBuffers are for bodies that are not looked at.
@@ -153,7 +154,7 @@ func decoded(resp *http.Response) (io.Reader, error) {
 	case "gzip", "x-gzip":
 		return &lazyGzip{source: resp.Body}, nil
 	default:
-		return nil, fmt.Errorf("content encoding %q cannot be read", encoding)
+		return nil, fmt.Errorf("content encoding %q cannot be read", statusz.Clean(encoding))
 	}
 }
 

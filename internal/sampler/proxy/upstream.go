@@ -17,7 +17,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
+
+// maxServerHeader bounds the header of a server's response.
+const maxServerHeader = 256 << 10
 
 // newTransport returns the transport to the server. It asks no HTTP proxy, as
 // the server is a neighbour, and follows no redirect.
@@ -33,9 +38,10 @@ func newTransport(o *Options) *http.Transport {
 		MaxIdleConnsPerHost: 256,
 		IdleConnTimeout:     90 * time.Second,
 		// Bytes pass as they are.
-		DisableCompression: true,
-		ReadBufferSize:     4 << 10,
-		WriteBufferSize:    4 << 10,
+		DisableCompression:     true,
+		ReadBufferSize:         4 << 10,
+		WriteBufferSize:        4 << 10,
+		MaxResponseHeaderBytes: maxServerHeader,
 	}
 }
 
@@ -51,7 +57,7 @@ func (h *Handler) newPlainProxy() *httputil.ReverseProxy {
 			r.Out.Host = h.opts.Upstream.Host
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			h.unreachable(w, r, nil, err)
+			h.unreachable(w, r, nil, &sendError{cause: err})
 		},
 	}
 }
@@ -80,17 +86,25 @@ func (h *Handler) send(ctx context.Context, address, method, query string, heade
 	req.Header = header
 	resp, err := h.opts.Transport.RoundTrip(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking the server: %w", err)
+		return nil, &sendError{cause: err}
 	}
 	if location, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
 		resp.Body.Close()
-		return nil, &redirectError{path: location.Path}
+		return nil, &redirectError{path: statusz.Clean(location.Path)}
 	}
 	return resp, nil
 }
 
+// sendError is a request that got no response. What the server sent instead of
+// one can stand in the cause, so its text is cut.
+type sendError struct{ cause error }
+
+func (e *sendError) Error() string { return "asking the server: " + statusz.Clean(e.cause.Error()) }
+func (e *sendError) Unwrap() error { return e.cause }
+
 // redirectError is a server's answer that its endpoint is elsewhere. Callers
-// cannot follow it, as they do not reach the server by themselves.
+// cannot follow it, as they do not reach the server by themselves. The path is
+// the server's word, and cut.
 type redirectError struct{ path string }
 
 func (e *redirectError) Error() string { return fmt.Sprintf("the server redirects to %q", e.path) }
