@@ -137,7 +137,11 @@ func (a *Applier) plan(ctx context.Context, owner metav1.Object, obj runtime.App
 	// The UID makes the API server refuse the write if the object has been
 	// replaced by somebody else's since it was read.
 	wanted.SetUID(live.GetUID())
-	return &step{key: key, desired: desired, object: wanted, handover: a.handover(live, wanted)}, nil
+	first, err := a.handover(live, wanted)
+	if err != nil {
+		return nil, fmt.Errorf("read the replicas of %s %s: %w", key.kind, key.NamespacedName, err)
+	}
+	return &step{key: key, desired: desired, object: wanted, handover: first}, nil
 }
 
 // get reads the object that wanted names: from the cache, and if it is not

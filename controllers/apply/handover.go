@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -22,27 +22,34 @@ const handoverSuffix = "-handover"
 // spec.replicas then falls back to its default, one, however many there were.
 // So the number as it is gets a second owner first. It never takes the field
 // from anybody: whoever scales the Deployment becomes its owner.
-func (a *Applier) handover(live client.Object, wanted *unstructured.Unstructured) *unstructured.Unstructured {
-	deployment, ok := live.(*appsv1.Deployment)
-	if !ok || deployment.Spec.Replicas == nil || !a.appliedReplicas(deployment) {
-		return nil
+func (a *Applier) handover(live client.Object, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if wanted.GetKind() != "Deployment" || !a.appliedReplicas(live) {
+		return nil, nil
 	}
 	if _, said, err := unstructured.NestedFieldNoCopy(wanted.Object, "spec", "replicas"); said || err != nil {
-		return nil
+		return nil, err
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(live)
+	if err != nil {
+		return nil, err
+	}
+	replicas, there, err := unstructured.NestedInt64(content, "spec", "replicas")
+	if !there || err != nil {
+		return nil, err
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": wanted.GetAPIVersion(),
 		"kind":       wanted.GetKind(),
 		"metadata": map[string]any{
-			"name": wanted.GetName(), "namespace": wanted.GetNamespace(), "uid": string(deployment.UID),
+			"name": wanted.GetName(), "namespace": wanted.GetNamespace(), "uid": string(live.GetUID()),
 		},
-		"spec": map[string]any{"replicas": int64(*deployment.Spec.Replicas)},
-	}}
+		"spec": map[string]any{"replicas": replicas},
+	}}, nil
 }
 
 // appliedReplicas says whether the field owner has applied spec.replicas.
-func (a *Applier) appliedReplicas(deployment *appsv1.Deployment) bool {
-	for _, entry := range deployment.ManagedFields {
+func (a *Applier) appliedReplicas(live client.Object) bool {
+	for _, entry := range live.GetManagedFields() {
 		if entry.Manager != string(a.fieldOwner) || entry.Operation != metav1.ManagedFieldsOperationApply ||
 			entry.Subresource != "" || entry.FieldsV1 == nil {
 			continue
