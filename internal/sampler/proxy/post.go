@@ -21,6 +21,9 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.endPost()
+	if h.holdBack(w, r, m, body) {
+		return
+	}
 	if m.IsRequest() && m.Method == wire.MethodInitialize {
 		h.serveInitialize(w, r, m, body)
 		return

@@ -293,6 +293,18 @@ func (s *session) passOn(key string) {
 	s.taken.remove(key)
 }
 
+// allTaken returns the keys of the sampling requests that were taken off, as they
+// are held and as looseKey has them.
+func (s *session) allTaken() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string]bool, 2*len(s.taken.keys))
+	for _, key := range s.taken.keys {
+		all[key], all[looseKey(key)] = true, true
+	}
+	return all
+}
+
 // cancelledByServer ends the answer to a sampling request. It is false where
 // the request was not taken off.
 func (s *session) cancelledByServer(key string) bool {

@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// holdBack keeps from the server what a caller sends as the answer to a request
+// that was taken off: else it could answer in the model's place, past the
+// policy, by guessing an id. Every session counts that the server may take the
+// message to be in. It reports whether it did; the caller has then been answered.
+func (h *Handler) holdBack(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) bool {
+	i := slices.IndexFunc(r.Header[headerSession], func(id string) bool {
+		s := h.sessions.get(id)
+		if s == nil {
+			return false
+		}
+		taken := s.allTaken()
+		return len(taken) > 0 && slices.ContainsFunc(responseKeys(m, body), func(key string) bool {
+			return taken[shorten(key)] || taken[looseKey(key)]
+		})
+	})
+	if i < 0 {
+		return false
+	}
+	h.opts.Logger.Debug("a caller answered a sampling request that it did not get")
+	if isBatch(body) {
+		fail(w, http.StatusBadRequest, nil, codeInvalidRequest, "the batch answers a request that was not sent to this caller: leave that answer out")
+		return true
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return true
+}
+
+// responseKeys returns the keys of the ids under which a server may find
+// responses in a body. It reads as loosely as any server does: there are some
+// that take "ID" for "id", or a message with a method for a response.
+func responseKeys(m wire.Message, body []byte) (keys []string) {
+	if m.IsResponse() {
+		keys = append(keys, m.Key())
+	}
+	// What follows the first value is not read by all servers, so it is no
+	// reason to read nothing.
+	reader := json.NewDecoder(bytes.NewReader(body))
+	var messages []map[string]json.RawMessage
+	if isBatch(body) {
+		if reader.Decode(&messages) != nil {
+			return keys
+		}
+	} else {
+		var message map[string]json.RawMessage
+		if reader.Decode(&message) != nil {
+			return keys
+		}
+		messages = append(messages, message)
+	}
+	for _, message := range messages {
+		var ids []string
+		isResponse := false
+		for name, value := range message {
+			switch {
+			case strings.EqualFold(name, "id"):
+				ids = append(ids, wire.Message{ID: value}.Key())
+			case strings.EqualFold(name, "result"), strings.EqualFold(name, "error"):
+				isResponse = true
+			}
+		}
+		if isResponse {
+			keys = append(keys, ids...)
+		}
+	}
+	return keys
+}
+
+func isBatch(body []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")) }
+
+// looseKey gives keys one spelling that some server takes for the same id: 9,
+// 9.0, "9" and "0x9" are one to a server that makes a number of what it gets.
+func looseKey(key string) string {
+	text := strings.TrimSpace(strings.Trim(key, `"`))
+	if text == "" {
+		return "0"
+	}
+	for _, base := range []int{10, 0} {
+		if n, err := strconv.ParseInt(text, base, 64); err == nil {
+			return strconv.FormatInt(n, 10)
+		}
+	}
+	if f, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(f) < 1<<62 {
+		return strconv.FormatInt(int64(f), 10)
+	}
+	return text
+}

@@ -1,0 +1,93 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+func TestCallerCannotAnswerInTheModelsPlace(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body, version string
+		wantStatus    int
+		// wantPassed is whether the server gets it.
+		wantPassed bool
+	}{
+		"with a result":                     {`{"jsonrpc":"2.0","id":9,"result":{"x":1}}`, "", 202, false},
+		"with an error":                     {`{"jsonrpc":"2.0","id":9,"error":{"code":-1,"message":"no"}}`, "", 202, false},
+		"with another spelling":             {`{"jsonrpc":"2.0","id":9.0,"result":{}}`, "", 202, false},
+		"with a string":                     {`{"jsonrpc":"2.0","id":"9","result":{}}`, "", 202, false},
+		"with a name in capitals":           {`{"jsonrpc":"2.0","id":1,"ID":9,"result":{}}`, "", 202, false},
+		"with a method beside it":           {`{"jsonrpc":"2.0","method":"x","METHOD":"","id":9,"result":{}}`, "", 202, false},
+		"in the words of the stateless era": {`{"jsonrpc":"2.0","id":9,"result":{}}`, wire.VersionModern, 202, false},
+		"by what looks like initialize":     {`{"jsonrpc":"2.0","method":"initialize","METHOD":"","id":9,"result":{}}`, "", 202, false},
+		"before something else":             {`{"jsonrpc":"2.0","id":9,"result":{}} {}`, "", 202, false},
+		"in what only lax readers read":     {`{"jsonrpc":"2.0","id":9,"result":{"x":NaN}}`, "", 202, false},
+		"in a batch":                        {`[{"jsonrpc":"2.0","id":1,"result":{}},{"jsonrpc":"2.0","id":9,"result":{}}]`, "", 400, false},
+		"but can answer what it got":        {`{"jsonrpc":"2.0","id":8,"result":{}}`, "", 202, true},
+		"but can answer by a batch":         {`[{"jsonrpc":"2.0","id":8,"result":{}}]`, "", 202, true},
+		"but can call under the same id":    {`{"jsonrpc":"2.0","id":9,"method":"tools/list"}`, "", 200, true},
+		"but can send what makes no sense":  {`{"id":9`, "", 202, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked, ended, done := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+			server := &fakeServer{}
+			server.call = func(w http.ResponseWriter, r *http.Request) {
+				if server.got(callBody) == 1 && server.got(tc.body) == 0 {
+					streamUntil(done)(w, r)
+				}
+			}
+			endpoint, _ := newFront(t, server, withSampling(&fakeSampling{answer: untilCancelled(asked, ended)}))
+			session := begin(t, endpoint)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			resp := open(ctx, t, http.MethodPost, endpoint, callBody, headerSession, session)
+			defer resp.Body.Close()
+			await(t, "the model call begins", asked)
+			got := ask(t, http.MethodPost, endpoint, tc.body, headerSession, session, headerVersion, tc.version)
+			if got.status != tc.wantStatus {
+				t.Errorf("status %d (%s), want %d", got.status, got.body, tc.wantStatus)
+			}
+			if passed := server.got(tc.body) > 0; passed != tc.wantPassed {
+				t.Errorf("the server got it: %t, want %t", passed, tc.wantPassed)
+			}
+			close(done)
+			await(t, "the model call ends", ended)
+		})
+	}
+}
+
+func TestCallerAnswersARequestWhoseIDWasTakenOffBefore(t *testing.T) {
+	const roots = `data: {"jsonrpc":"2.0","id":9,"method":"roots/list"}` + "\n\n"
+	server := &fakeServer{answers: make(chan string, 2)}
+	server.call = func(w http.ResponseWriter, r *http.Request) {
+		stream := http.NewResponseController(w)
+		for _, event := range []string{sampleEvent, roots} {
+			events(event)(w, r)
+			_ = stream.Flush()
+			<-server.answers
+		}
+		_, _ = io.WriteString(w, "data: "+callResponse+"\n\n")
+	}
+	endpoint, _ := newFront(t, server, withSampling(&fakeSampling{
+		answer: func(context.Context) (json.RawMessage, *wire.Error) { return json.RawMessage(`{}`), nil },
+	}))
+	session := begin(t, endpoint)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp := open(ctx, t, http.MethodPost, endpoint, callBody, headerSession, session)
+	defer resp.Body.Close()
+	got := make([]byte, len(roots))
+	if _, err := io.ReadFull(resp.Body, got); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, http.MethodPost, endpoint, `{"jsonrpc":"2.0","id":9,"result":{"roots":[]}}`, headerSession, session)
+	rest, err := io.ReadAll(resp.Body)
+	if want := roots + "data: " + callResponse + "\n\n"; err != nil || string(got)+string(rest) != want {
+		t.Errorf("the call got %q and %v, want %q", string(got)+string(rest), err, want)
+	}
+}
