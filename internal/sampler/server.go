@@ -26,6 +26,8 @@ const (
 	// holding connections.
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
+	// maxHeaderBytes bounds a request's header: each session keeps one.
+	maxHeaderBytes = 64 << 10
 	// settleTime is how long a sampler that is to end goes on serving although
 	// it is no longer ready, until nobody sends it new calls.
 	settleTime = 3 * time.Second
@@ -97,6 +99,7 @@ func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 func (s *Server) Run(ctx context.Context) error {
 	callers := &http.Server{
 		Handler:           s.live,
+		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),

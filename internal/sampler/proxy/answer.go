@@ -34,6 +34,7 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) {
 	header := h.answerHeader(s, c)
 	serve := func() {
 		defer cancel(nil)
+		defer func() { <-h.answering }() // once delivered: till then it holds memory
 		result, failure := h.ask(ctx, s, params)
 		s.endAnswer(a)
 		switch cause := context.Cause(ctx); {
@@ -46,18 +47,38 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) {
 		}
 		h.deliver(s, header, level, id, result, failure)
 	}
-	if !s.beginAnswer(a) {
+	if refused := h.beginAnswer(s, a); refused != nil {
 		serve = func() {
 			defer cancel(nil)
-			h.deliver(s, header, slog.LevelWarn, id, nil, &wire.Error{
-				Code:    wire.CodeInternal,
-				Message: fmt.Sprintf("more than %d sampling requests of this session are being answered", maxAnswers),
-			})
+			h.deliver(s, header, slog.LevelWarn, id, nil, refused)
 		}
 	}
 	if !h.spawn(serve) {
+		// The handler is closed: nothing else is answered, so the place in
+		// h.answering is not missed.
 		s.endAnswer(a)
 		cancel(nil)
+	}
+}
+
+// beginAnswer takes a place for an answer, in its session and among all; or
+// says why there is none.
+func (h *Handler) beginAnswer(s *session, a *answer) *wire.Error {
+	if !s.beginAnswer(a) {
+		return &wire.Error{
+			Code:    wire.CodeInternal,
+			Message: fmt.Sprintf("more than %d sampling requests of this session are being answered", maxAnswers),
+		}
+	}
+	select {
+	case h.answering <- struct{}{}:
+		return nil
+	default:
+		s.endAnswer(a)
+		return &wire.Error{
+			Code:    wire.CodeInternal,
+			Message: fmt.Sprintf("too many sampling requests at the same time: the sampler answers up to %d, try again later", h.opts.MaxAnswers),
+		}
 	}
 }
 

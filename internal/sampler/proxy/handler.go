@@ -32,6 +32,8 @@ type Handler struct {
 	sessions *sessions
 	// modernOnly is set once the server has refused the session era.
 	modernOnly atomic.Bool
+	// answering holds one entry for each sampling request that is being answered.
+	answering chan struct{}
 
 	// ctx ends when the handler is closed.
 	ctx  context.Context
@@ -55,6 +57,8 @@ func New(o Options) (*Handler, error) {
 		opts:     o,
 		sessions: newSessions(o.MaxSessions),
 		drained:  make(chan struct{}),
+
+		answering: make(chan struct{}, o.MaxAnswers),
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.plain = h.newPlainProxy()

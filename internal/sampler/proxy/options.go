@@ -33,6 +33,9 @@ type Options struct {
 	// MaxSessions bounds the sessions held. The longest idle one makes room; if
 	// all are in use, initialize is refused with 503. 10000.
 	MaxSessions int
+	// MaxAnswers bounds the sampling requests of all sessions that are answered
+	// at the same time; 256.
+	MaxAnswers int
 	// MaxBufferBytes bounds what is kept per session of the server's GET stream
 	// for a caller that has not opened its own or is slow to read it; 256 KiB.
 	MaxBufferBytes int
@@ -85,6 +88,7 @@ func (o *Options) complete() error {
 	orDefault(&o.MaxBodyBytes, 16<<20)
 	orDefault(&o.MaxEventBytes, sse.DefaultMaxEventBytes)
 	orDefault(&o.MaxSessions, 10_000)
+	orDefault(&o.MaxAnswers, 256)
 	orDefault(&o.MaxBufferBytes, 256<<10)
 	orDefault(&o.IdleTimeout, 30*time.Minute)
 	orDefault(&o.StreamWait, 500*time.Millisecond)
