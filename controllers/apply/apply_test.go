@@ -311,6 +311,34 @@ func TestApplyHandsNothingOverThatSomebodyHasTaken(t *testing.T) {
 	}
 }
 
+// A Deployment that was made anew since it was read is not scaled, and no fault
+// of the spec.
+func TestApplyHandsNothingOverToAnotherObject(t *testing.T) {
+	w := newWorld(t)
+	said := w.deployment("b", "image:1")
+	said.Spec.WithReplicas(5)
+	w.apply(t, said)
+	stale := w.getDeployment(t, "b")
+	w.must(t, w.client.Delete(t.Context(), stale))
+	w.must(t, w.client.Apply(t.Context(), w.deployment("b", "image:1"), client.FieldOwner("somebody")))
+
+	base, err := client.NewWithWatch(server.Config(t), client.Options{})
+	w.must(t, err)
+	old := interceptor.NewClient(base, interceptor.Funcs{
+		Get: func(_ context.Context, _ client.WithWatch, _ client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+			stale.DeepCopyInto(obj.(*appsv1.Deployment))
+			return nil
+		},
+	})
+	err = apply.New(old, fieldOwner).Apply(t.Context(), w.owner, w.deployment("b", "image:1"))
+	if err == nil || apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "replaced") {
+		t.Fatalf("error is %v, want one that says that the object was replaced", err)
+	}
+	if got := *w.getDeployment(t, "b").Spec.Replicas; got != 1 {
+		t.Errorf("%d replicas of the new object, want it untouched", got)
+	}
+}
+
 func TestApplyLeavesItsArgumentsAlone(t *testing.T) {
 	w := newWorld(t)
 	obj := w.configMap("a", "1")
