@@ -27,7 +27,26 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 	if s := h.sessions.use(id); s != nil {
 		return s, true
 	}
-	// What the caller declared is not known any more, so it counts as nothing.
+	s, ok := h.unknownSession(w, r, m, id)
+	if !ok {
+		return nil, false
+	}
+	adopted := h.sessions.adopt(s)
+	if adopted != s {
+		s.end()
+	}
+	if adopted == nil {
+		h.noRoom(w, m)
+		return nil, false
+	}
+	return adopted, true
+}
+
+// unknownSession returns a session that began elsewhere, with the address of the
+// server that holds it. What the caller declared is not known any more, so it
+// counts as nothing. Where the result is false the caller has been answered.
+func (h *Handler) unknownSession(w http.ResponseWriter, r *http.Request, m wire.Message, id string) (*session, bool) {
+	none := wire.SamplingCapability{}
 	s := h.newSession(id, "", none, h.opts.Sampling.Declare(none))
 	header := inSession(r.Header, s)
 	s.header, s.callerUnknown = header, true
@@ -38,15 +57,7 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 		return nil, false
 	}
 	s.address = address
-	adopted := h.sessions.adopt(s)
-	if adopted != s {
-		s.end()
-	}
-	if adopted == nil {
-		h.noRoom(w, m)
-		return nil, false
-	}
-	return adopted, true
+	return s, true
 }
 
 // sessionNamed returns the id of the session that a request is in; empty where

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,4 +173,55 @@ func TestStreamIsSharedThoughThePingsAnswerStaysOpen(t *testing.T) {
 		t.Errorf("the stream begins with %q, want %q", got, want)
 	}
 	await(t, "the ping's stream is closed", left)
+}
+
+func TestSessionFromBeforeIsDeletedOnItsServer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		session string
+		// full is whether the sampler has room for no other session.
+		full        bool
+		wantStatus  int
+		wantDeletes map[string]int
+	}{
+		"on the first":           {session: "one", wantStatus: 202, wantDeletes: map[string]int{"one": 1}},
+		"on the second":          {session: "two", wantStatus: 202, wantDeletes: map[string]int{"two": 1}},
+		"where there is no room": {session: "three", full: true, wantStatus: 202, wantDeletes: map[string]int{"three": 1}},
+		"nowhere":                {session: "four", wantStatus: 404, wantDeletes: map[string]int{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			deletes := map[string]int{}
+			var mu sync.Mutex
+			pod := func(id string) http.Handler {
+				server := &fakeServer{known: func(asked string) bool { return asked == id || asked == "s-0" }}
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodDelete && r.Header.Get(headerSession) == id {
+						mu.Lock()
+						deletes[id]++
+						mu.Unlock()
+					}
+					server.ServeHTTP(w, r)
+				})
+			}
+			endpoint, h := newFront(t, http.NotFoundHandler(), func(o *Options) { o.MaxSessions = 1 }, inPods(&fakePods{pods: map[string]http.Handler{
+				"10.0.0.1:8000": pod("one"), "10.0.0.2:8000": pod("two"), "10.0.0.3:8000": pod("three"),
+			}}, "10.0.0.1", "10.0.0.2", "10.0.0.3"))
+			want := 0
+			if tc.full {
+				begin(t, endpoint)
+				want = 1
+			}
+			got := ask(t, http.MethodDelete, endpoint, "", headerSession, tc.session)
+			if got.status != tc.wantStatus {
+				t.Errorf("status %d (%s), want %d", got.status, got.body, tc.wantStatus)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if diff := cmp.Diff(tc.wantDeletes, deletes); diff != "" {
+				t.Errorf("DELETEs at the servers that hold the session (-want +got):\n%s", diff)
+			}
+			if h.Sessions() != want {
+				t.Errorf("%d sessions, want %d", h.Sessions(), want)
+			}
+		})
+	}
 }

@@ -14,8 +14,17 @@ func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := h.sessions.get(id)
-	if s == nil {
+	switch {
+	case s != nil:
+	case id == "":
 		s = h.newSession("", "", wire.SamplingCapability{}, wire.SamplingCapability{})
+	default:
+		// One that began elsewhere has its server too. It is over before it would
+		// have to be kept.
+		if s, ok = h.unknownSession(w, r, wire.Message{}, id); !ok {
+			return
+		}
+		defer s.end()
 	}
 	resp, err := h.send(r.Context(), s.address, http.MethodDelete, r.URL.RawQuery, inSession(r.Header, s), nil)
 	if err != nil {
