@@ -30,5 +30,8 @@
 // server has accepted a request in it, requests of the proxy carry the headers
 // of a caller that the server has accepted, and the stream that the proxy holds
 // is shared only with a caller that identifies itself as that one does, or that
-// the server accepts when asked. Forwarded and X-Forwarded-* do not go on.
+// the server accepts when asked. What the server says to a message of the
+// stateless era counts for nothing there, as that message is in no session.
+// A caller's answer to a request that was taken off is held back. Forwarded and
+// X-Forwarded-* do not go on.
 package proxy

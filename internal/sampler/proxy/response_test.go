@@ -91,3 +91,21 @@ func TestCallerAnswersARequestWhoseIDWasTakenOffBefore(t *testing.T) {
 		t.Errorf("the call got %q and %v, want %q", string(got)+string(rest), err, want)
 	}
 }
+
+func TestLooseKey(t *testing.T) {
+	for want, keys := range map[string][]string{
+		"9":                    {`9`, `"9"`, `9.0`, `0.9e1`, `" 9 "`, `"+9"`, `"0x9"`, `"09"`, `9.5`},
+		"0":                    {`0`, `""`, `-0`, `0.0`},
+		"-3":                   {`-3`, `"-3"`},
+		"a-9":                  {`"a-9"`},
+		"1e400":                {`1e400`},
+		"9007199254740993":     {`9007199254740993`, `"9007199254740993"`},
+		"18446744073709551615": {`18446744073709551615`},
+	} {
+		for _, key := range keys {
+			if got := looseKey(key); got != want {
+				t.Errorf("%s is read as %s, want %s", key, got, want)
+			}
+		}
+	}
+}
