@@ -88,7 +88,12 @@ func (h *Handler) postFailed(w http.ResponseWriter, r *http.Request, s *session,
 	h.unreachable(w, r, m.ID, err)
 }
 
+// NoRoom is the Proxy-Status (RFC 9209) of a refusal because as many sessions are
+// held as may be. It tells the sampler's own word from a server's 503.
+const NoRoom = "mcp-sampler; error=connection_limit_reached"
+
 func (h *Handler) noRoom(w http.ResponseWriter, m wire.Message) {
+	w.Header().Set("Proxy-Status", NoRoom)
 	w.Header().Set("Retry-After", "10")
 	fail(w, http.StatusServiceUnavailable, m.ID, codeUnavailable, "the sampler holds as many sessions as it may: try again later")
 }

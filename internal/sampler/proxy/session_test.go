@@ -147,8 +147,8 @@ func TestNoRoomForASession(t *testing.T) {
 	defer busy.Body.Close()
 	defer close(done)
 	want := `{"jsonrpc":"2.0","id":%d,"error":{"code":-32000,"message":"the sampler holds as many sessions as it may: try again later"}}`
-	if got := ask(t, http.MethodPost, endpoint, initializeBody); got.status != 503 || got.body != fmt.Sprintf(want, 0) {
-		t.Errorf("initialize got %d and %s, want 503", got.status, got.body)
+	if got := ask(t, http.MethodPost, endpoint, initializeBody); got.status != 503 || got.body != fmt.Sprintf(want, 0) || got.header.Get("Proxy-Status") != NoRoom {
+		t.Errorf("initialize got %d, %s and %v, want 503", got.status, got.body, got.header)
 	}
 	if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, "other"); got.status != 503 || got.body != fmt.Sprintf(want, 1) {
 		t.Errorf("a call got %d and %s, want 503", got.status, got.body)

@@ -5,28 +5,37 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 )
 
 // maxAnswer bounds one answer of the server: a client that looks must not be
 // made to hold more.
 const maxAnswer = 16 << 20
 
-// outcome remembers the newest HTTP status and bounds what is read.
+// outcome remembers how the newest request ended and bounds what is read.
 type outcome struct {
 	next   *http.Transport
 	status atomic.Int64
+	// noRoom is whether the sampler had no room for the session.
+	noRoom atomic.Bool
 }
 
-func (o *outcome) last() int { return int(o.status.Load()) }
+// failed returns the error of a look that ended with the newest request.
+func (o *outcome) failed(cause error) error {
+	return &lookError{cause: cause, status: int(o.status.Load()), noRoom: o.noRoom.Load()}
+}
 
 // RoundTrip implements http.RoundTripper.
 func (o *outcome) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := o.next.RoundTrip(req)
 	if err != nil {
 		o.status.Store(0)
+		o.noRoom.Store(false)
 		return nil, err
 	}
 	o.status.Store(int64(res.StatusCode))
+	o.noRoom.Store(res.Header.Get("Proxy-Status") == proxy.NoRoom)
 	res.Body = &boundedBody{ReadCloser: res.Body, left: maxAnswer}
 	return res, nil
 }

@@ -82,7 +82,7 @@ func Run(ctx context.Context, o Options) {
 		if err != nil {
 			finding := findingOf(err)
 			if finding.State != last {
-				o.Log.Warn("the MCP server does not answer as one", "state", finding.State, "detail", finding.Detail)
+				o.Log.Warn("no MCP server was found", "state", finding.State, "detail", finding.Detail)
 			}
 			last = finding.State
 			o.Report(finding)
@@ -111,7 +111,7 @@ func (o Options) session(ctx context.Context, found func(statusz.Server)) error 
 
 	info, err := o.look(ctx, c)
 	if err != nil {
-		return &lookError{cause: err, status: seen.last()}
+		return seen.failed(err)
 	}
 	found(info)
 	if !o.Hold {
@@ -125,7 +125,7 @@ func (o Options) session(ctx context.Context, found func(statusz.Server)) error 
 		}
 		again, err := o.relook(ctx, c, info)
 		if err != nil {
-			return &lookError{cause: err, status: seen.last()}
+			return seen.failed(err)
 		}
 		found(again)
 	}
@@ -182,6 +182,7 @@ func (o Options) relook(ctx context.Context, c *client.Client, info statusz.Serv
 type lookError struct {
 	cause  error
 	status int
+	noRoom bool
 }
 
 func (e *lookError) Error() string { return e.cause.Error() }
@@ -191,11 +192,14 @@ func (e *lookError) Unwrap() error { return e.cause }
 // server's words are untrusted.
 func findingOf(err error) statusz.Server {
 	f := statusz.Server{State: statusz.ServerNotMCP, At: time.Now()}
-	status := 0
+	status, noRoom := 0, false
 	if e, ok := errors.AsType[*lookError](err); ok {
-		status = e.status
+		status, noRoom = e.status, e.noRoom
 	}
 	switch {
+	case noRoom:
+		f.State = statusz.ServerUnknown // it says nothing about the server
+		f.Detail = "the sampler has no room for another session"
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		f.State = statusz.ServerUnauthorized
 		f.Detail = fmt.Sprintf("the server answers HTTP %d to callers without credentials", status)

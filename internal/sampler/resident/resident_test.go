@@ -2,9 +2,12 @@ package resident_test
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,8 +20,10 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 	"go.uber.org/goleak"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/resident"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -90,6 +95,73 @@ func status(code int) http.Handler {
 	})
 }
 
+// fullSampler is a proxy whose only session is in use.
+func fullSampler(t *testing.T) http.Handler {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet: // the stream that keeps the session in use
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		case http.MethodPost:
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Mcp-Session-Id", "only")
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}`)
+		}
+	}))
+	upstream, err := url.Parse(s.URL + "/mcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := proxy.New(proxy.Options{Upstream: upstream, Sampling: noSampling{}, MaxSessions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(h)
+	t.Cleanup(func() {
+		h.Close()
+		front.CloseClientConnections()
+		front.Close()
+		s.CloseClientConnections()
+		s.Close()
+	})
+	send := func(method, body string) {
+		r, err := http.NewRequestWithContext(t.Context(), method, front.URL+"/mcp", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Accept", "application/json, text/event-stream")
+		if method == http.MethodGet {
+			r.Header.Set("Mcp-Session-Id", "only")
+		}
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = res.Body.Close() })
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: status %d", method, res.StatusCode)
+		}
+	}
+	send(http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{}}}`)
+	send(http.MethodGet, "")
+	return h
+}
+
+// noSampling leaves sampling to callers.
+type noSampling struct{}
+
+func (noSampling) Declare(caller wire.SamplingCapability) wire.SamplingCapability { return caller }
+
+func (noSampling) Takes(proxy.Session, json.RawMessage) bool { return false }
+
+func (noSampling) Answer(context.Context, proxy.Session, json.RawMessage) (json.RawMessage, *wire.Error) {
+	return nil, &wire.Error{Code: wire.CodeInternal, Message: "not asked"}
+}
+
 func TestRunFinds(t *testing.T) {
 	three := int32(3)
 	for name, tc := range map[string]struct {
@@ -110,6 +182,12 @@ func TestRunFinds(t *testing.T) {
 		}},
 		"the proxy's word that the server is not there": {status(http.StatusBadGateway), statusz.Server{
 			State: statusz.ServerUnreachable, Detail: "no connection to the server",
+		}},
+		"a server that is not there, by its own word": {status(http.StatusServiceUnavailable), statusz.Server{
+			State: statusz.ServerUnreachable, Detail: "no connection to the server",
+		}},
+		"a sampler that holds as many sessions as it may": {fullSampler(t), statusz.Server{
+			State: statusz.ServerUnknown, Detail: "the sampler has no room for another session",
 		}},
 		"something that is no MCP server": {status(http.StatusOK), statusz.Server{
 			State: statusz.ServerNotMCP, Detail: "the answer to the MCP handshake or to tools/list is none",

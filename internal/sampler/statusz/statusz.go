@@ -88,7 +88,7 @@ type Provider struct {
 type ServerState string
 
 const (
-	// ServerUnknown means that it has not looked yet, or never does.
+	// ServerUnknown means that it has not looked yet, cannot, or never does.
 	ServerUnknown ServerState = "Unknown"
 	// ServerVerified means that the handshake and the tool list succeeded.
 	ServerVerified ServerState = "Verified"
