@@ -89,6 +89,16 @@ wait_for() {
 quickstart() { sed "s|image: localhost/|image: ${DEMO_REGISTRY:-localhost}/|" "examples/quickstart/$1"; }
 
 up() {
+	case $CLUSTER in
+	own | current) ;;
+	kind)
+		local program
+		for program in docker kind kubectl helm; do
+			command -v "$program" >/dev/null || fail "CLUSTER=kind needs $program on the PATH; CLUSTER=own (as root) needs none of that"
+		done
+		;;
+	*) fail "CLUSTER=$CLUSTER is unknown: use own, kind or current" ;;
+	esac
 	tmp=$(mktemp -d)
 	trap finish EXIT
 	local images=(summarizer-go summarizer-fastmcp)

@@ -81,8 +81,8 @@ credentials: do not make it public.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.ConfigPath, "config", "", "the configuration `file` (required)")
-	f.StringVar(&o.Listen, "listen", ":8080", "the `address` for callers")
-	f.StringVar(&o.AdminListen, "admin-listen", ":9090", "the `address` for health, status and metrics")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "the `address` for callers")
+	f.StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:9090", "the `address` for health, status and metrics")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 50*time.Second, "how long running calls may take to end after SIGTERM")
 	// By variables too: a podTemplate adds one without a copy of all arguments.
 	f.StringVar(&logLevel, "log-level", cmp.Or(os.Getenv("SAMPLER_LOG_LEVEL"), "info"), "debug, info, warn or error; also by SAMPLER_LOG_LEVEL")
@@ -98,11 +98,17 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: write debug, info, warn or error", level)
 	}
+	options := &slog.HandlerOptions{Level: l, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration { // as JSON it would be a number without a unit
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
+		return slog.New(slog.NewJSONHandler(w, options)), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+		return slog.New(slog.NewTextHandler(w, options)), nil
 	default:
 		return nil, errors.New("--log-format: write json or text")
 	}

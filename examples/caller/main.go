@@ -44,7 +44,7 @@ func main() {
 	}
 	arguments, err := parseArguments(flag.Args()[min(2, flag.NArg()):])
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "caller:", err)
+		fmt.Fprintln(os.Stderr, "caller:", printable(err.Error()))
 		os.Exit(2)
 	}
 
@@ -55,7 +55,7 @@ func main() {
 	stop()
 	if err != nil {
 		if !errors.Is(err, errToolFailed) { // that one is printed already
-			fmt.Fprintln(os.Stderr, "caller:", err)
+			fmt.Fprintln(os.Stderr, "caller:", printable(err.Error()))
 		}
 		os.Exit(1)
 	}

@@ -87,3 +87,20 @@ func TestCallerCallsAToolAndShowsTheResult(t *testing.T) {
 		})
 	}
 }
+
+// A terminal obeys escape sequences, also those of a server.
+func TestAServersTextsAreOnlyText(t *testing.T) {
+	var out bytes.Buffer
+	p := &printer{out: &out}
+	p.server(mcp.Implementation{Name: "evil\x1b[31m\nserver", Version: strings.Repeat("9", 1000)}, "2025-11-25\x07", []mcp.Tool{{Name: "to\x1bol"}})
+	p.answered(&mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent("two\nlines\x1b]0;title\x07 \u202eend")}}, 0)
+	if i := strings.IndexFunc(out.String(), func(r rune) bool { return r != '\n' && (r < ' ' || r == '\u202e') }); i >= 0 {
+		t.Errorf("the output has %q:\n%s", out.String()[i], out.String())
+	}
+	if strings.Contains(out.String(), strings.Repeat("9", 100)) {
+		t.Errorf("a long version is not cut:\n%s", out.String())
+	}
+	if !strings.Contains(out.String(), "two\n") {
+		t.Errorf("lines of a result are not kept:\n%s", out.String())
+	}
+}

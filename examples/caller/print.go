@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -36,16 +37,16 @@ func newPrinter(out *os.File) *printer {
 func (p *printer) server(server mcp.Implementation, version string, tools []mcp.Tool) {
 	names := make([]string, len(tools))
 	for i, tool := range tools {
-		names[i] = tool.Name
+		names[i] = short(tool.Name)
 	}
 	p.row("server", fmt.Sprintf("%s%s %s%s (MCP %s), tools: %s",
-		p.bold, server.Name, server.Version, p.normal, version, strings.Join(names, ", ")))
+		p.bold, short(server.Name), short(server.Version), p.normal, short(version), strings.Join(names, ", ")))
 }
 
 // tools shows what each tool is for.
 func (p *printer) tools(tools []mcp.Tool) {
 	for _, tool := range tools {
-		p.row(tool.Name, firstLine(tool.Description))
+		p.row(short(tool.Name), printable(firstLine(tool.Description)))
 	}
 }
 
@@ -68,7 +69,7 @@ func (p *printer) answered(result *mcp.CallToolResult, took time.Duration) {
 		if block, ok := content.(mcp.TextContent); ok {
 			text = strings.TrimSpace(block.Text)
 		}
-		p.rowIn(colour, label, text)
+		p.rowIn(colour, label, printable(text))
 		label = ""
 	}
 	p.row("took", fmt.Sprintf("%s%s%s", p.dim, took.Round(10*time.Millisecond), p.normal))
@@ -107,6 +108,26 @@ func wrap(line string, limit int) []string {
 		current += word
 	}
 	return append(lines, current)
+}
+
+// printable takes out what a terminal would obey: the texts are a server's.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, ""))
+}
+
+// short is a name on one line.
+func short(name string) string {
+	const most = 60
+	runes := []rune(printable(firstLine(name)))
+	if len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return string(runes)
 }
 
 func firstLine(text string) string {

@@ -19,6 +19,7 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/engine"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -101,6 +102,11 @@ func (l *live) use(c *config.Effective) error {
 	if before == nil || before.cfg.Upstream != c.Upstream {
 		if handler, err = l.newHandler(c); err != nil {
 			return err
+		}
+	}
+	for _, p := range eng.Status() {
+		if p.Credential == statusz.CredentialMissing {
+			l.log.Warn("the key of a provider is missing", "provider", p.Name, "key", p.CredentialRef, "detail", p.Detail)
 		}
 	}
 	ctx, stop := context.WithCancel(l.ctx)

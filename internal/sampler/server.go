@@ -162,7 +162,7 @@ func (s *Server) drain(callers *http.Server, asked bool) {
 		_ = callers.Close()
 		return
 	}
-	s.Log.Info("draining", "timeout", s.DrainTimeout.String())
+	s.Log.Info("draining", "timeout", s.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), s.DrainTimeout)
 	defer cancel()
 	select { // new calls still come until every router knows that this one ends

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -146,7 +147,13 @@ func (c *Client) Probe(ctx context.Context) error {
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
-	case http.StatusOK, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+	case http.StatusOK:
+		// A web site answers whatever it is asked.
+		if mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && mediaType == "text/html" {
+			return &provider.Error{Kind: provider.KindInvalid, Status: resp.StatusCode, Detail: "it answers with a web page: the base URL is wrong"}
+		}
+		return nil
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		// Without a list of models it has at least not refused the key.
 		return nil
 	default:

@@ -298,6 +298,14 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
+func TestAWebSiteIsNoProvider(t *testing.T) {
+	site := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write([]byte("<h1>Welcome</h1>"))
+	})
+	wantKind(t, connect(t, site).Probe(t.Context()), provider.KindInvalid)
+}
+
 func TestProbe(t *testing.T) {
 	for status, want := range map[int]provider.Kind{
 		200: "", 404: "", 405: "", 501: "",
