@@ -101,7 +101,7 @@ func TestSchemaRefusesWhatTheChartDoesNotKnow(t *testing.T) {
 		"an unknown log format":                {"log: {format: xml}", "format"},
 		"a sampler image with an unknown key":  {"samplerImage: {digest: x}", "digest"},
 		"a pull secret without a name":         {"imagePullSecrets: [{}]", "name"},
-		"fewer than no replicas":               {"replicas: -1", "replicas"},
+		"no replicas, so that nobody works":    {"replicas: 0", "replicas"},
 		"metrics settings that are not there":  {"metrics: {serviceMonitor: true}", "serviceMonitor"},
 		"a switch of rbac that is not there":   {"rbac: {create: false}", "create"},
 		"node selector values that are lists":  {"nodeSelector: {a: [b]}", "nodeSelector"},
