@@ -95,7 +95,7 @@ func TestPolicySaysThatItsTargetIsMissing(t *testing.T) {
 	b.policy("policy", "demo")
 	policy := &mcpv1alpha1.SamplingPolicy{}
 	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcpv1alpha1.ReasonTargetNotFound)
-	b.condition(policy, "policy", mcpv1alpha1.ConditionProgrammed, metav1.ConditionFalse, mcpv1alpha1.ReasonNoTargets)
+	b.condition(policy, "policy", mcpv1alpha1.ConditionProgrammed, metav1.ConditionFalse, mcpv1alpha1.ReasonTargetNotFound)
 	server := b.server("demo")
 	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)
 	if err := b.Delete(t.Context(), server); err != nil {

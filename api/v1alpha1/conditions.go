@@ -21,7 +21,7 @@ const (
 
 // ConditionProgrammed, beside ConditionAccepted, is a condition of a
 // SamplingPolicy: whether every ready sampler of every server that it governs
-// has loaded it.
+// has loaded it. While the policy is not accepted it repeats why.
 const ConditionProgrammed = "Programmed"
 
 // Reasons for Accepted.
@@ -119,8 +119,6 @@ const (
 	ReasonReportUnreadable = "ReportUnreadable"
 	// ReasonNoSamplers means that no sampler is ready to load it.
 	ReasonNoSamplers = "NoSamplers"
-	// ReasonNoTargets means that the policy governs no server.
-	ReasonNoTargets = "NoTargets"
 	// ReasonConfigRefused means that a sampler refuses the configuration.
 	ReasonConfigRefused = "ConfigRefused"
 	// ReasonCredentialRefused means that a provider refuses the key.

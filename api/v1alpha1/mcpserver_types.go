@@ -125,11 +125,12 @@ type Transport struct {
 	Port *int32 `json:"port,omitempty"`
 
 	// path is the path of the MCP endpoint, at the server and for callers.
-	// Omitted means /mcp. At most 253 characters.
+	// Omitted means /mcp. It begins with a slash; there is no query, fragment or
+	// escape in it. At most 253 characters.
 	// +optional
 	// +kubebuilder:default=/mcp
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches("^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$")`,message="path must begin with / and hold only letters, digits and -._~!$&'()*+,;=:@/ after it, such as /mcp: no query, no fragment, no % escapes"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/.well-known')",message="a path below /.well-known is passed to the server as it is: choose another one for the MCP endpoint"
 	Path string `json:"path,omitempty"`
 }
@@ -236,7 +237,9 @@ type SamplerSpec struct {
 	Replicas *int32 `json:"replicas,omitempty"`
 
 	// resources are the requests and limits of the sampler's container. Omitted
-	// requests 10m of CPU and 32Mi of memory and sets no limits.
+	// requests 10m of CPU and 32Mi of memory and limits memory to 512Mi; what is
+	// given replaces all of that. With a limit of memory the sampler keeps below
+	// it as well as it can (the environment variable GOMEMLIMIT).
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 

@@ -17,6 +17,7 @@ import (
 // +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.spec.mode`
 // +kubebuilder:printcolumn:name="Attached",type=integer,JSONPath=`.status.targets.attached`
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Programmed")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Programmed")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type SamplingPolicy struct {
 	metav1.TypeMeta `json:",inline"`
@@ -145,14 +146,15 @@ type Provider struct {
 	// +required
 	Type ProviderType `json:"type"`
 
-	// baseURL is where the API's own paths begin ("https://host/v1"). Omitted
-	// means the vendor's own. http or https, without credentials, query or
-	// fragment. At most 1024 characters.
+	// baseURL is where the API's own paths begin ("https://host/v1", without
+	// "/chat/completions"). Omitted means the vendor's own. http or https,
+	// without credentials, query or fragment. At most 1024 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="baseURL must be an absolute URL that begins with http:// or https://, such as https://api.example.com/v1"
 	// +kubebuilder:validation:XValidation:rule="!isURL(self) || url(self).getPort() == '' || (url(self).getPort().size() <= 5 && int(url(self).getPort()) >= 1 && int(url(self).getPort()) <= 65535)",message="baseURL must have a port from 1 to 65535, or none"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="baseURL must not hold credentials, a query or a fragment: put the key into a Secret and name it in credential.secretKeyRef"
+	// +kubebuilder:validation:XValidation:rule="!self.endsWith('/chat/completions') && !self.endsWith('/chat/completions/')",message="baseURL must end before /chat/completions, which is added to it for each request: remove that part"
 	BaseURL string `json:"baseURL,omitempty"`
 
 	// credential is where the API key is found. Omitted sends none.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 )
@@ -41,8 +43,9 @@ func Policy(in PolicyInput) mcpv1alpha1.SamplingPolicyStatus {
 		Conflicts: in.Plan.Conflicts[:min(len(in.Plan.Conflicts), maxConflicts)],
 	}
 	c := newConditions(in.Policy.Status.Conditions, in.Policy.Generation, in.Now)
-	c.set(mcpv1alpha1.ConditionAccepted, policyAccepted(in.Plan))
-	c.set(mcpv1alpha1.ConditionProgrammed, policyProgrammed(in, waiting))
+	accepted := policyAccepted(in.Plan)
+	c.set(mcpv1alpha1.ConditionAccepted, accepted)
+	c.set(mcpv1alpha1.ConditionProgrammed, policyProgrammed(in, accepted, waiting))
 	out.Conditions = c.list
 	return out
 }
@@ -88,12 +91,12 @@ func rest(plan resolve.PolicyPlan) string {
 	return b.String()
 }
 
-func policyProgrammed(in PolicyInput, waiting []string) verdict {
+// policyProgrammed repeats why a policy is not accepted: no sampler is given it
+// then, and `kubectl get` shows this condition.
+func policyProgrammed(in PolicyInput, accepted verdict, waiting []string) verdict {
 	switch {
-	case in.Plan.Problem != "":
-		return no(mcpv1alpha1.ReasonInvalidPolicy, "no sampler is given an invalid policy: see the condition Accepted")
-	case len(in.Plan.Governs) == 0:
-		return no(mcpv1alpha1.ReasonNoTargets, "the policy governs no server: see the condition Accepted")
+	case accepted.status != metav1.ConditionTrue:
+		return accepted
 	case len(waiting) > 0:
 		return no(mcpv1alpha1.ReasonPending,
 			fmt.Sprintf("samplers of %s have not loaded the policy yet: if that lasts, see `kubectl describe mcps -n %s %s`",
