@@ -20,6 +20,9 @@ import (
 // set the group, and Pod Security wants it here.
 const samplerUser int64 = 65532
 
+// memoryLimitEnv tells Go's runtime how much memory there is.
+const memoryLimitEnv = "GOMEMLIMIT"
+
 // defaultContainer makes kubectl logs and exec choose the right container if
 // others are added.
 const defaultContainer = "kubectl.kubernetes.io/default-container"
@@ -165,10 +168,14 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 	}
 	resources := server.Spec.Sampler.Resources
 	if resources == nil {
-		resources = &corev1.ResourceRequirements{Requests: corev1.ResourceList{
-			corev1.ResourceCPU:    resource.MustParse("10m"),
-			corev1.ResourceMemory: resource.MustParse("32Mi"),
-		}}
+		resources = defaultSamplerResources()
+	}
+	if _, limited := resources.Limits[corev1.ResourceMemory]; limited {
+		// Go collects garbage harder before the limit kills it. By reference, so
+		// that it follows a limit that a podTemplate changes.
+		out.WithEnv(corev1ac.EnvVar().WithName(memoryLimitEnv).WithValueFrom(
+			corev1ac.EnvVarSource().WithResourceFieldRef(
+				corev1ac.ResourceFieldSelector().WithResource("limits.memory"))))
 	}
 	err := convert(struct {
 		Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
@@ -177,6 +184,18 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 		return nil, fmt.Errorf("copy spec.sampler.resources: %w", err)
 	}
 	return out, nil
+}
+
+// defaultSamplerResources hold an idle sampler with ease. The limit keeps a
+// hostile server from taking the node's memory by way of its sampler.
+func defaultSamplerResources() *corev1.ResourceRequirements {
+	return &corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{
+			corev1.ResourceCPU:    resource.MustParse("10m"),
+			corev1.ResourceMemory: resource.MustParse("32Mi"),
+		},
+		Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
+	}
 }
 
 func adminProbe(path string) *corev1ac.ProbeApplyConfiguration {

@@ -61,6 +61,7 @@ func patchTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, p templateP
 		return nil, &templateError{field: p.field, err: fmt.Errorf("it removes the container %q, which is needed", p.container)}
 	}
 	dropOwnHandler(container.ReadinessProbe)
+	dropOwnReference(container.Env)
 	if patched.ObjectMetaApplyConfiguration == nil {
 		patched.WithLabels(nil)
 	}
@@ -125,6 +126,16 @@ func containerNamed(template *corev1ac.PodTemplateSpecApplyConfiguration, name s
 func dropOwnHandler(probe *corev1ac.ProbeApplyConfiguration) {
 	if probe != nil && (probe.Exec != nil || probe.HTTPGet != nil || probe.GRPC != nil) {
 		probe.TCPSocket = nil
+	}
+}
+
+// dropOwnReference removes the reference from the memory limit that Go is told
+// if a patch has given it a value. Kubernetes allows only one of them.
+func dropOwnReference(env []corev1ac.EnvVarApplyConfiguration) {
+	for i := range env {
+		if e := &env[i]; e.Name != nil && *e.Name == memoryLimitEnv && e.Value != nil && *e.Value != "" {
+			e.ValueFrom = nil
+		}
 	}
 }
 
