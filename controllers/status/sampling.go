@@ -62,6 +62,9 @@ func verified(in ServerInput, r reports) verdict {
 	if in.Plan.Config.ResidentSession.Mode == config.ResidentOff {
 		return unknown(mcpv1alpha1.ReasonResidentSessionOff, "samplers do not look whether the server speaks MCP, because spec.sampler.residentSession is Off")
 	}
+	if found.Detail != "" {
+		return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler can look now whether the server speaks MCP"+detail(found.Detail))
+	}
 	return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler has looked yet whether the server speaks MCP")
 }
 

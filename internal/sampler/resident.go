@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/resident"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
@@ -47,6 +48,7 @@ func (s *Server) resident(ctx context.Context, cfg *config.Effective) {
 	resident.Run(ctx, resident.Options{
 		URL:     s.ownURL(cfg),
 		Hold:    cfg.ResidentSession.Mode == config.ResidentHold,
+		NoRoom:  proxy.NoRoom,
 		Version: s.Version,
 		Report:  func(found statusz.Server) { s.finding.Store(&found) },
 		Log:     s.Log,

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
 
 // copyBuffers are for bodies that are not looked at.
@@ -154,7 +153,7 @@ func decoded(resp *http.Response) (io.Reader, error) {
 	case "gzip", "x-gzip":
 		return &lazyGzip{source: resp.Body}, nil
 	default:
-		return nil, fmt.Errorf("content encoding %q cannot be read", statusz.Clean(encoding))
+		return nil, fmt.Errorf("content encoding %q cannot be read", cut(encoding))
 	}
 }
 

@@ -17,8 +17,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
 
 // maxServerHeader bounds the header of a server's response.
@@ -90,7 +88,7 @@ func (h *Handler) send(ctx context.Context, address, method, query string, heade
 	}
 	if location, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
 		resp.Body.Close()
-		return nil, &redirectError{path: statusz.Clean(location.Path)}
+		return nil, &redirectError{path: cut(location.Path)}
 	}
 	return resp, nil
 }
@@ -99,8 +97,14 @@ func (h *Handler) send(ctx context.Context, address, method, query string, heade
 // one can stand in the cause, so its text is cut.
 type sendError struct{ cause error }
 
-func (e *sendError) Error() string { return "asking the server: " + statusz.Clean(e.cause.Error()) }
+func (e *sendError) Error() string { return "asking the server: " + cut(e.cause.Error()) }
 func (e *sendError) Unwrap() error { return e.cause }
+
+// cut shortens what can be a server's words. Who shows them escapes them.
+func cut(text string) string {
+	const most = 256
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+}
 
 // redirectError is a server's answer that its endpoint is elsewhere. Callers
 // cannot follow it, as they do not reach the server by themselves. The path is

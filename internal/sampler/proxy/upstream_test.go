@@ -56,7 +56,7 @@ func TestAServersWordsAreCut(t *testing.T) {
 				w.Header().Set("Location", "/a%1bb"+long)
 				w.WriteHeader(http.StatusTemporaryRedirect)
 			},
-			want: fmt.Sprintf(`it redirects to \"/ab%s\", so configure`, long[:253]),
+			want: fmt.Sprintf(`it redirects to \"/a\\x1bb%s\", so configure`, long[:252]),
 		},
 		"in what is no HTTP":             {"/mcp", raw(t, "\x1b[31m"+long+"\n"), "closed the connection without an answer"},
 		"in what is no HTTP of metadata": {"/.well-known/x", raw(t, "\x1b[31m"+long+"\n"), "closed the connection without an answer"},

@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
-
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 )
 
 // maxAnswer bounds one answer of the server: a client that looks must not be
@@ -17,6 +15,8 @@ const maxAnswer = 16 << 20
 type outcome struct {
 	next   *http.Transport
 	status atomic.Int64
+	// refusal is Options.NoRoom.
+	refusal string
 	// noRoom is whether the sampler had no room for the session.
 	noRoom atomic.Bool
 }
@@ -35,7 +35,7 @@ func (o *outcome) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	o.status.Store(int64(res.StatusCode))
-	o.noRoom.Store(res.Header.Get("Proxy-Status") == proxy.NoRoom)
+	o.noRoom.Store(o.refusal != "" && res.Header.Get("Proxy-Status") == o.refusal)
 	res.Body = &boundedBody{ReadCloser: res.Body, left: maxAnswer}
 	return res, nil
 }

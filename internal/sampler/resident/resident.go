@@ -43,6 +43,9 @@ type Options struct {
 	// RetryMin and RetryMax bound the growing time between looks after one
 	// failed. Zero means 500ms and 5s.
 	RetryMin, RetryMax time.Duration
+	// NoRoom is the Proxy-Status header by which the endpoint says, for itself and
+	// not for the server, that it has no room for another session.
+	NoRoom string
 	// Version is the sampler's own, for the handshake.
 	Version string
 	// Report is called with each finding, never concurrently.
@@ -98,7 +101,7 @@ func Run(ctx context.Context, o Options) {
 // session connects, reports what it found, and in Hold mode stays until the
 // session breaks.
 func (o Options) session(ctx context.Context, found func(statusz.Server)) error {
-	seen := &outcome{next: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 2}}
+	seen := &outcome{refusal: o.NoRoom, next: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 2}}
 	defer seen.next.CloseIdleConnections()
 	over, err := transport.NewStreamableHTTP(o.URL,
 		transport.WithHTTPBasicClient(&http.Client{Transport: seen}),

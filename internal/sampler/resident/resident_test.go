@@ -43,7 +43,7 @@ func run(t *testing.T, url string, change func(*resident.Options)) <-chan status
 	t.Helper()
 	found := make(chan statusz.Server, 64)
 	o := resident.Options{
-		URL: url, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
+		URL: url, NoRoom: proxy.NoRoom, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 		Log: slog.New(slog.DiscardHandler),
 		Report: func(s statusz.Server) {
 			select {
