@@ -88,13 +88,14 @@ func (s *Scanner) LastEventID() string { return s.lastID }
 func (s *Scanner) Next() (*Event, error) {
 	s.release()
 	for {
-		if piece, ok := s.cut(); ok {
+		piece, ok := s.cut()
+		if ok && len(piece.Raw) <= s.max {
 			return piece, nil
 		}
 		if s.done {
 			return nil, io.EOF
 		}
-		if s.end-s.start > s.max {
+		if ok || s.end-s.start > s.max {
 			return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, s.max)
 		}
 		err := s.fill()
@@ -189,10 +190,11 @@ func (s *Scanner) afterLineEnd(lineEnd int) int {
 func (s *Scanner) fill() error {
 	if s.end == len(s.buf) {
 		switch used := s.end - s.start; {
-		case s.start > 0 && used <= len(s.buf)/2:
+		case s.start > 0 && (used <= len(s.buf)/2 || len(s.buf) > s.max):
 			s.move(s.buf)
 		default:
-			s.move(make([]byte, max(firstBuffer, 2*len(s.buf))))
+			// One byte more than an event may have shows that it is too large.
+			s.move(make([]byte, max(firstBuffer, min(2*len(s.buf), s.max+1))))
 		}
 	}
 	for range maxEmptyReads {

@@ -203,6 +203,53 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+func TestScannerBoundIsExact(t *testing.T) {
+	event := func(size int) string { return "data: " + strings.Repeat("x", size-len("data: \n\n")) + "\n\n" }
+	for name, tc := range map[string]struct {
+		stream  string
+		max     int
+		want    int
+		wantErr error
+	}{
+		"at a bound below the first buffer":     {event(100), 100, 1, io.EOF},
+		"over a bound below the first buffer":   {event(101), 100, 0, ErrTooLarge},
+		"at a bound between two buffers":        {event(5000), 5000, 1, io.EOF},
+		"over a bound between two buffers":      {event(5001), 5000, 0, ErrTooLarge},
+		"at a bound that is a buffer's size":    {event(8192), 8192, 1, io.EOF},
+		"over a bound that is a buffer's size":  {event(8193), 8192, 0, ErrTooLarge},
+		"at the bound, behind others":           {event(3000) + event(5000) + event(4999) + event(5000), 5000, 4, io.EOF},
+		"over the bound, behind others":         {event(3000) + event(5000) + event(5001), 5000, 2, ErrTooLarge},
+		"over the bound, before a small one":    {event(101) + event(10), 100, 0, ErrTooLarge},
+		"a comment over the bound":              {":" + strings.Repeat("x", 100) + "\n", 100, 0, ErrTooLarge},
+		"what a stream leaves behind, at it":    {strings.Repeat("x", 100), 100, 1, io.EOF},
+		"what a stream leaves behind, over it":  {strings.Repeat("x", 101), 100, 0, ErrTooLarge},
+		"the last of many that fill the buffer": {strings.Repeat(event(10), 1000) + event(4500) + event(4501), 4500, 1001, ErrTooLarge},
+	} {
+		for how, reader := range map[string]func(io.Reader) io.Reader{
+			"all at once":  func(r io.Reader) io.Reader { return r },
+			"byte by byte": iotest.OneByteReader,
+		} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				s := NewScanner(reader(strings.NewReader(tc.stream)), tc.max)
+				got := 0
+				var err error
+				for {
+					if _, err = s.Next(); err != nil {
+						break
+					}
+					got++
+				}
+				if got != tc.want || !errors.Is(err, tc.wantErr) {
+					t.Errorf("%d events, then %v; want %d, then %v", got, err, tc.want, tc.wantErr)
+				}
+				if most := max(firstBuffer, tc.max+1); cap(s.buf) > most {
+					t.Errorf("the buffer has %d bytes, want at most %d", cap(s.buf), most)
+				}
+			})
+		}
+	}
+}
+
 func TestScannerReleasesMemoryAfterALargeEvent(t *testing.T) {
 	s := NewScanner(strings.NewReader("data: "+strings.Repeat("x", 1<<20)+"\n\ndata: y\n\n"), 0)
 	for range 2 {
