@@ -70,9 +70,9 @@ const (
 	ReasonServerCrashing = "ServerCrashing"
 	// ReasonImagePullFailed means that an image cannot be pulled.
 	ReasonImagePullFailed = "ImagePullFailed"
-	// ReasonContainerRefused means that the node cannot create a container from
-	// its description: a Secret or ConfigMap is missing, or the image wants to
-	// run as root where that is forbidden.
+	// ReasonContainerRefused means that the node cannot create or start a
+	// container from its description: a Secret or ConfigMap is missing, the image
+	// wants to run as root where that is forbidden, or the command is not in it.
 	ReasonContainerRefused = "ContainerRefused"
 	// ReasonUnschedulable means that no node takes a pod.
 	ReasonUnschedulable = "Unschedulable"

@@ -3,7 +3,9 @@ package status
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -93,45 +95,96 @@ func scaledToZero(in ServerInput) bool {
 	return in.Server.Spec.Replicas != nil && *in.Server.Spec.Replicas == 0
 }
 
-// problem returns what keeps a pod from running, nil if nothing is known. The
-// oldest pods are looked at first, so that the answer does not jump.
+// problem returns what keeps a pod from running, nil if nothing is known.
 func (p part) problem() *verdict {
-	pods := slices.Clone(p.pods)
-	slices.SortStableFunc(pods, func(a, b corev1.Pod) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
+	refused := p.podsRefused()
+	if refused != nil && p.deployment.Status.UpdatedReplicas == 0 {
+		// What there is of pods is of an earlier pod template.
+		return refused
+	}
+	for _, pod := range newestPods(p.pods) {
+		if v := p.podProblem(pod); v != nil {
+			return v
+		}
+	}
+	return refused
+}
+
+// newestPods returns the living pods of the newest pod template, the oldest
+// first, so that an answer taken from the first does not jump. The others are on
+// their way out: what is wrong with them may be mended already.
+func newestPods(pods []corev1.Pod) []*corev1.Pod {
+	var living []*corev1.Pod
 	for i := range pods {
 		pod := &pods[i]
 		// A pod that has ended for good, as after an eviction, has been replaced.
 		ended := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
-		if ended || !pod.DeletionTimestamp.IsZero() || PodReady(pod) {
-			continue
-		}
-		for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-			if v := p.containerProblem(c); v != nil {
-				return v
-			}
-		}
-		for _, c := range pod.Status.Conditions {
-			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-				v := no(mcpv1alpha1.ReasonUnschedulable,
-					fmt.Sprintf("no node takes a pod of the %s: see `kubectl describe pod -n %s -l %s`", p.name, p.namespace, p.selector()))
-				return &v
-			}
+		if !ended && pod.DeletionTimestamp.IsZero() {
+			living = append(living, pod)
 		}
 	}
+	slices.SortFunc(living, func(a, b *corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	if len(living) == 0 {
+		return nil
+	}
+	revision := living[len(living)-1].Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+	return slices.DeleteFunc(living, func(pod *corev1.Pod) bool {
+		return pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] != revision
+	})
+}
+
+func (p part) podProblem(pod *corev1.Pod) *verdict {
+	if PodReady(pod) {
+		return nil
+	}
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if v := p.containerProblem(c); v != nil {
+			return v
+		}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			v := no(mcpv1alpha1.ReasonUnschedulable,
+				fmt.Sprintf("no node takes a pod of the %s: see `kubectl describe pod -n %s -l %s`", p.name, p.namespace, p.selector()))
+			return &v
+		}
+	}
+	return nil
+}
+
+// podsRefused says that the cluster does not let the pods be made, and why.
+func (p part) podsRefused() *verdict {
 	if p.deployment == nil {
 		return nil
 	}
 	for _, c := range p.deployment.Status.Conditions {
 		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			why := p.refusal(c.Message)
+			if why == "" {
+				why = "a quota, Pod Security or a webhook is in the way"
+			}
 			v := no(mcpv1alpha1.ReasonPodsRefused,
-				fmt.Sprintf("the cluster refuses to create a pod of the %s (a quota, Pod Security or a webhook is in the way): see `kubectl describe replicaset -n %s -l %s`",
-					p.name, p.namespace, p.selector()))
+				fmt.Sprintf("the cluster refuses to create a pod of the %s: %s; correct %s or what the namespace allows, and see `kubectl describe replicaset -n %s -l %s`",
+					p.name, why, p.spec, p.namespace, p.selector()))
 			return &v
 		}
 	}
 	return nil
+}
+
+// refusal is what the API server said against a pod, without the pod's name: at
+// each attempt it is another one.
+func (p part) refusal(message string) string {
+	for _, intro := range []string{" is forbidden: ", " is invalid: "} {
+		if _, after, found := strings.Cut(message, intro); found {
+			message = after
+			break
+		}
+	}
+	podName := regexp.MustCompile(regexp.QuoteMeta(p.object) + `-[a-z0-9]+-[a-z0-9]{5}\b`)
+	return statusz.Clean(podName.ReplaceAllLiteralString(message, p.object))
 }
 
 func (p part) selector() string {
@@ -150,9 +203,23 @@ func (p part) containerProblem(c corev1.ContainerStatus) *verdict {
 			why = "has no valid name"
 		}
 		v = no(mcpv1alpha1.ReasonImagePullFailed, fmt.Sprintf("the image %s of the %s %s: check %s", quote(c.Image), p.name, why, p.image))
-	case waiting != nil && slices.Contains([]string{"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError", "RunContainerError"}, waiting.Reason):
+	case waiting != nil && slices.Contains([]string{"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError"}, waiting.Reason):
 		v = no(mcpv1alpha1.ReasonContainerRefused,
 			fmt.Sprintf("the container %s of the %s cannot be created%s: create what is missing, or correct %s", quote(c.Name), p.name, detail(waiting.Message), p.spec))
+	case waiting != nil && waiting.Reason == "RunContainerError", neverStarted(lastEnd(c)):
+		if c.State.Running != nil {
+			return nil // now it did
+		}
+		// Such a container leaves no log, but the node says why. It says so again
+		// and again in several ways, and the reason is one.
+		why := ""
+		if end := lastEnd(c); neverStarted(end) {
+			why = end.Message
+		} else if waiting != nil {
+			why = waiting.Message
+		}
+		v = no(mcpv1alpha1.ReasonContainerRefused,
+			fmt.Sprintf("the container %s of the %s cannot be started%s: correct %s", quote(c.Name), p.name, detail(why), p.spec))
 	case crashes(c):
 		v = no(p.crashing, p.crash(c))
 	default:
@@ -175,17 +242,23 @@ func crashes(c corev1.ContainerStatus) bool {
 	}
 }
 
+// lastEnd is how the container ended last, nil if it never did.
+func lastEnd(c corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+	if c.State.Terminated != nil {
+		return c.State.Terminated
+	}
+	return c.LastTerminationState.Terminated
+}
+
+// neverStarted says whether a container ended without having run.
+func neverStarted(end *corev1.ContainerStateTerminated) bool {
+	return end != nil && (end.Reason == "StartError" || end.Reason == "ContainerCannotRun")
+}
+
 func (p part) crash(c corev1.ContainerStatus) string {
-	end := c.State.Terminated
-	if end == nil {
-		end = c.LastTerminationState.Terminated
-	}
+	end := lastEnd(c)
 	if end != nil && end.Reason == "OOMKilled" {
-		return fmt.Sprintf("the %s needs more memory than it may use and is killed again and again: raise %s", p.name, p.memory)
-	}
-	if end != nil && (end.Reason == "StartError" || end.Reason == "ContainerCannotRun") {
-		// Such a container leaves no log, but the node says why.
-		return fmt.Sprintf("the container %s of the %s cannot be started%s: correct %s", quote(c.Name), p.name, detail(end.Message), p.spec)
+		return fmt.Sprintf("the %s needs more memory than it may use and was killed: raise %s", p.name, p.memory)
 	}
 	how := ""
 	if end != nil {
