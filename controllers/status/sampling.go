@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"strings"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
@@ -140,12 +141,26 @@ func provider(policy *config.Policy, p *config.Provider, r reports) *verdict {
 		v = no(mcpv1alpha1.ReasonProviderUnreachable, fmt.Sprintf("provider %s does not answer at %s%s: check its baseURL in SamplingPolicy %s, and that the sampler's pods may connect to it",
 			quote(p.Name), where, detail(seen.Detail), quote(policy.Name)))
 	case statusz.ProviderFailing:
-		v = no(mcpv1alpha1.ReasonProviderFailing, fmt.Sprintf("provider %s answers with errors%s: check the names of the models in SamplingPolicy %s and the provider's own state",
-			quote(p.Name), detail(seen.Detail), quote(policy.Name)))
+		v = no(mcpv1alpha1.ReasonProviderFailing, fmt.Sprintf("provider %s answers with errors%s: %s",
+			quote(p.Name), detail(seen.Detail), failingTodo(seen.Detail, "SamplingPolicy "+quote(policy.Name))))
 	default:
 		return nil
 	}
 	return &v
+}
+
+// failingTodo is what to do about a provider that answers with errors. Samplers
+// report in words alone what they were; words that are not known get the advice
+// that is never wrong.
+func failingTodo(why, policy string) string {
+	switch {
+	case strings.HasPrefix(why, "HTTP 404"):
+		return "check the names of the models, and the provider's baseURL, in " + policy
+	case strings.Contains(why, "no chat completion"), strings.Contains(why, "redirects"):
+		return "check the provider's baseURL in " + policy
+	default:
+		return "look at the provider's own state; samplers see by themselves when it is well again"
+	}
 }
 
 // detail is a short text of a sampler, in brackets.
