@@ -98,14 +98,14 @@ func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 // Run serves until ctx ends, then lets running calls end within DrainTimeout.
 func (s *Server) Run(ctx context.Context) error {
 	callers := &http.Server{
-		Handler:           s.live,
+		Handler:           localOnly(s.mcp, s.live),
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	admin := &http.Server{
-		Handler:           s.adminHandler(),
+		Handler:           localOnly(s.admin, s.adminHandler()),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readHeaderTimeout,
 		WriteTimeout:      readHeaderTimeout,
