@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -22,19 +23,26 @@ var (
 
 // answer has a sampling request answered beside the stream it came on, so that
 // several run at the same time. c is the call on whose stream it came; nil for
-// a GET stream.
-func (h *Handler) answer(s *session, c *call, m wire.Message) {
+// a GET stream. Where too many run it returns what delivers the refusal: who
+// reads the stream does that before reading on, so that a server which asks
+// without end waits for itself to take the refusals.
+func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(context.Context)) {
 	if c == nil {
 		c = s.onlyCall()
 	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	a := &answer{key: m.Key(), call: c, cancel: cancel}
+	size := int64(len(m.ID) + len(m.Params))
+	if refusal := h.beginAnswer(s, a, size); refusal != "" {
+		cancel(nil)
+		return h.refusal(s, c, m, refusal)
+	}
 	// The message's memory is the scanner's.
 	id, params := slices.Clone(m.ID), slices.Clone(m.Params)
 	header := h.answerHeader(s, c)
 	serve := func() {
 		defer cancel(nil)
-		defer func() { <-h.answering }() // once delivered: till then it holds memory
+		defer h.endAnswer(size) // once delivered: till then it holds memory
 		result, failure := h.ask(ctx, s, params)
 		s.endAnswer(a)
 		switch cause := context.Cause(ctx); {
@@ -45,41 +53,72 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) {
 		if ctx.Err() != nil {
 			level = slog.LevelDebug // the server of a call that is over may not know its id any more
 		}
-		h.deliver(s, header, level, id, result, failure)
-	}
-	if refused := h.beginAnswer(s, a); refused != nil {
-		serve = func() {
-			defer cancel(nil)
-			h.deliver(s, header, slog.LevelWarn, id, nil, refused)
-		}
+		h.deliver(h.ctx, s, header, level, id, result, failure)
 	}
 	if !h.spawn(serve) {
-		// The handler is closed: nothing else is answered, so the place in
-		// h.answering is not missed.
+		// The handler is closed: nothing else is answered, so the place that is
+		// still held is not missed.
 		s.endAnswer(a)
 		cancel(nil)
 	}
+	return nil
 }
 
-// beginAnswer takes a place for an answer, in its session and among all; or
-// says why there is none.
-func (h *Handler) beginAnswer(s *session, a *answer) *wire.Error {
+// beginAnswer takes a place for an answer, in its session and among all, and
+// the memory for it; or says what there is too much of.
+func (h *Handler) beginAnswer(s *session, a *answer, size int64) Refusal {
 	if !s.beginAnswer(a) {
-		return &wire.Error{
-			Code:    wire.CodeInternal,
-			Message: fmt.Sprintf("more than %d sampling requests of this session are being answered", maxAnswers),
-		}
+		return TooManyInSession
 	}
 	select {
 	case h.answering <- struct{}{}:
-		return nil
 	default:
 		s.endAnswer(a)
-		return &wire.Error{
-			Code:    wire.CodeInternal,
-			Message: fmt.Sprintf("too many sampling requests at the same time: the sampler answers up to %d, try again later", h.opts.MaxAnswers),
-		}
+		return TooManyInSampler
 	}
+	if !h.answerBytes.take(size) {
+		<-h.answering
+		s.endAnswer(a)
+		return TooManyBytes
+	}
+	return ""
+}
+
+func (h *Handler) endAnswer(size int64) {
+	h.answerBytes.give(size)
+	<-h.answering
+}
+
+// refusal notes that a sampling request is refused, and returns what tells the
+// server. That ends early with its context or the session.
+func (h *Handler) refusal(s *session, c *call, m wire.Message, refusal Refusal) func(context.Context) {
+	if h.opts.Refused != nil {
+		h.opts.Refused(refusal)
+	}
+	if count, ok := s.complaints.refused.take(time.Now()); ok {
+		h.opts.Logger.Warn("the server has too many sampling requests at the same time", "session", s.digest, "reason", refusal, "count", count)
+	}
+	id := slices.Clone(m.ID)
+	header := h.answerHeader(s, c)
+	failure := &wire.Error{Code: wire.CodeInternal, Message: h.refusalText(refusal)}
+	return func(ctx context.Context) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(s.ctx, cancel)()
+		h.deliver(ctx, s, header, slog.LevelWarn, id, nil, failure)
+	}
+}
+
+func (h *Handler) refusalText(refusal Refusal) string {
+	switch refusal {
+	case TooManyInSession:
+		return fmt.Sprintf("more than %d sampling requests of this session are being answered", maxAnswers)
+	case TooManyInSampler:
+		return fmt.Sprintf("too many sampling requests at the same time: the sampler answers up to %d, try again later", h.opts.MaxAnswers)
+	case TooManyBytes:
+		return fmt.Sprintf("the sampling requests that are being answered are too large together: the sampler holds up to %d bytes, try again later", h.opts.MaxAnswerBytes)
+	}
+	return "too many sampling requests at the same time"
 }
 
 // ask gets an answer from Sampling. A panic there is an answer too: the server
@@ -113,24 +152,24 @@ func (h *Handler) answerHeader(s *session, c *call) http.Header {
 }
 
 // deliver posts an answer to the server. It is tried twice where the connection
-// fails: a server that got it already knows the id no more. What goes wrong is
-// logged at level.
-func (h *Handler) deliver(s *session, header http.Header, level slog.Level, id, result json.RawMessage, failure *wire.Error) {
+// fails: a server that got it already knows the id no more. What goes wrong
+// before ctx ends is logged at level.
+func (h *Handler) deliver(ctx context.Context, s *session, header http.Header, level slog.Level, id, result json.RawMessage, failure *wire.Error) {
 	var body []byte
 	if failure != nil {
 		body = wire.AppendError(nil, id, failure)
 	} else {
 		body = wire.AppendResult(nil, id, result)
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, h.opts.AnswerTimeout)
+	sending, cancel := context.WithTimeout(ctx, h.opts.AnswerTimeout)
 	defer cancel()
-	resp, err := h.send(ctx, s.address, http.MethodPost, "", header, body)
-	if err != nil && ctx.Err() == nil {
-		resp, err = h.send(ctx, s.address, http.MethodPost, "", header, body)
+	resp, err := h.send(sending, s.address, http.MethodPost, "", header, body)
+	if err != nil && sending.Err() == nil {
+		resp, err = h.send(sending, s.address, http.MethodPost, "", header, body)
 	}
 	if err != nil {
-		if h.ctx.Err() == nil {
-			h.opts.Logger.Log(ctx, level, "a sampling answer was not delivered", "session", s.digest, "error", err)
+		if ctx.Err() == nil {
+			h.undelivered(s, level, err)
 		}
 		return
 	}
@@ -138,6 +177,19 @@ func (h *Handler) deliver(s *session, header http.Header, level slog.Level, id, 
 	// Read so that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		h.opts.Logger.Log(ctx, level, "the server refused a sampling answer", "session", s.digest, "status", resp.StatusCode)
+		h.undelivered(s, level, fmt.Errorf("the server answered HTTP %d", resp.StatusCode))
 	}
+}
+
+// undelivered logs that the server did not take an answer; warnings not for
+// each one.
+func (h *Handler) undelivered(s *session, level slog.Level, why error) {
+	count := 1
+	if level >= slog.LevelWarn {
+		var ok bool
+		if count, ok = s.complaints.undelivered.take(time.Now()); !ok {
+			return
+		}
+	}
+	h.opts.Logger.Log(h.ctx, level, "a sampling answer was not delivered", "session", s.digest, "error", why, "count", count)
 }

@@ -24,6 +24,15 @@
 // The server is answered in each case but two: it has cancelled the request, or
 // the session is over.
 //
+// # What a server can cost
+//
+// Sampling requests are answered up to a number in each session and among all,
+// and up to an amount of memory. What is above is refused by the one who reads
+// the stream, before it reads on: a server that asks without end waits until it
+// has taken the refusals itself, and costs no more than a request at a time for
+// each of its streams. If the caller leaves meanwhile, such a refusal is lost.
+// What goes wrong with answers is logged once a minute for a session.
+//
 // # Who is believed
 //
 // The server alone knows who a caller is. So a session is kept only when the

@@ -34,6 +34,10 @@ type Handler struct {
 	modernOnly atomic.Bool
 	// answering holds one entry for each sampling request that is being answered.
 	answering chan struct{}
+	// answerBytes is the memory of their requests.
+	answerBytes budget
+	// complaints are about messages outside of any session.
+	complaints complaints
 
 	// ctx ends when the handler is closed.
 	ctx  context.Context
@@ -58,7 +62,8 @@ func New(o Options) (*Handler, error) {
 		sessions: newSessions(o.MaxSessions),
 		drained:  make(chan struct{}),
 
-		answering: make(chan struct{}, o.MaxAnswers),
+		answering:   make(chan struct{}, o.MaxAnswers),
+		answerBytes: budget{max: o.MaxAnswerBytes},
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.plain = h.newPlainProxy()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
@@ -22,6 +23,9 @@ type inspector struct {
 	answered bool
 	// passed, where set, is run when the event looked at last has been written.
 	passed func()
+	// refuse, where set, tells the server that the sampling request looked at last
+	// is refused. The stream is not read further before that.
+	refuse func(context.Context)
 }
 
 // take reports whether the event was taken off the stream.
@@ -68,9 +72,17 @@ func (in *inspector) takeSampling(m wire.Message, e *sse.Event) bool {
 		eventID = e.ID
 	}
 	if in.session.take(m.Key(), eventID, in.resumed) {
-		in.handler.answer(in.session, in.call, m)
+		in.refuse = in.handler.answer(in.session, in.call, m)
 	}
 	return true
+}
+
+// settle does what must be done before the stream is read further.
+func (in *inspector) settle(ctx context.Context) {
+	if in.refuse != nil {
+		in.refuse(ctx)
+		in.refuse = nil
+	}
 }
 
 // writeError gives the call an error in place of what cannot be passed on.

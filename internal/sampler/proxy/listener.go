@@ -246,11 +246,11 @@ func (l *listener) listen(ctx context.Context, lastID string) (streamEnd, error)
 		l.session.accept(caller)
 	}
 	l.settle(0)
-	return l.read(body, lastID != "")
+	return l.read(ctx, body, lastID != "")
 }
 
 // read takes what the server sends off its stream until that ends.
-func (l *listener) read(body io.Reader, resumed bool) (end streamEnd, err error) {
+func (l *listener) read(ctx context.Context, body io.Reader, resumed bool) (end streamEnd, err error) {
 	in := &inspector{handler: l.handler, session: l.session, resumed: resumed}
 	events := sse.NewScanner(body, l.handler.opts.MaxEventBytes)
 	defer func() { end.lastID = events.LastEventID() }()
@@ -277,6 +277,7 @@ func (l *listener) read(body io.Reader, resumed bool) (end streamEnd, err error)
 			if kept = keep(kept[:0], e); len(kept) > 0 {
 				l.add(kept, e)
 			}
+			in.settle(ctx)
 		case len(e.Data) == 0 && !e.HasID && !e.HasRetry:
 			l.log.addComment(raw)
 		default:

@@ -36,6 +36,12 @@ type Options struct {
 	// MaxAnswers bounds the sampling requests of all sessions that are answered
 	// at the same time; 256.
 	MaxAnswers int
+	// MaxAnswerBytes bounds what the parameters of these requests hold together;
+	// 64 MiB.
+	MaxAnswerBytes int64
+	// Refused is told each sampling request that met one of these limits. It must
+	// not block. Default: nobody is told.
+	Refused func(Refusal)
 	// MaxBufferBytes bounds what is kept per session of the server's GET stream
 	// for a caller that has not opened its own or is slow to read it; 256 KiB.
 	MaxBufferBytes int
@@ -89,6 +95,7 @@ func (o *Options) complete() error {
 	orDefault(&o.MaxEventBytes, sse.DefaultMaxEventBytes)
 	orDefault(&o.MaxSessions, 10_000)
 	orDefault(&o.MaxAnswers, 256)
+	orDefault(&o.MaxAnswerBytes, 64<<20)
 	orDefault(&o.MaxBufferBytes, 256<<10)
 	orDefault(&o.IdleTimeout, 30*time.Minute)
 	orDefault(&o.StreamWait, 500*time.Millisecond)

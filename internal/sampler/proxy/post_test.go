@@ -312,7 +312,7 @@ func TestAnswerIsTriedAgainWhereTheConnectionBreaks(t *testing.T) {
 	pods.failures = 1
 	s := h.newSession("s", "", wire.SamplingCapability{}, wire.SamplingCapability{})
 	defer s.end()
-	h.deliver(s, http.Header{}, slog.LevelWarn, json.RawMessage(`9`), json.RawMessage(`{}`), nil)
+	h.deliver(t.Context(), s, http.Header{}, slog.LevelWarn, json.RawMessage(`9`), json.RawMessage(`{}`), nil)
 	if got, want := await(t, "the answer", server.answers), `{"jsonrpc":"2.0","id":9,"result":{}}`; got != want {
 		t.Errorf("answer %s, want %s", got, want)
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	header.Del("Content-Encoding")
 	w.WriteHeader(resp.StatusCode)
 	out.dirty = true // the caller gets the header before the first event
-	err = h.relayEvents(out, body, in)
+	err = h.relayEvents(r.Context(), out, body, in)
 	switch {
 	case err == nil:
 		out.flush()
@@ -97,7 +98,7 @@ func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Respo
 type onlyReader struct{ io.Reader }
 
 // relayEvents copies an event stream, event by event.
-func (h *Handler) relayEvents(out *callerWriter, body io.Reader, in *inspector) error {
+func (h *Handler) relayEvents(ctx context.Context, out *callerWriter, body io.Reader, in *inspector) error {
 	events := sse.NewScanner(flushReader{body, out}, h.opts.MaxEventBytes)
 	taken := false
 	var kept []byte
@@ -125,6 +126,10 @@ func (h *Handler) relayEvents(out *callerWriter, body io.Reader, in *inspector) 
 		if in.passed != nil {
 			in.passed()
 			in.passed = nil
+		}
+		if in.refuse != nil {
+			out.flush() // the caller does not wait for the server to take it
+			in.settle(ctx)
 		}
 	}
 }

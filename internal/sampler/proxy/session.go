@@ -29,7 +29,8 @@ type session struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	// listener holds the server's GET stream; nil for an anonymous session.
-	listener *listener
+	listener   *listener
+	complaints *complaints
 
 	mu       sync.Mutex
 	caller   wire.SamplingCapability
@@ -81,8 +82,11 @@ func (h *Handler) newSession(id, address string, caller, declared wire.SamplingC
 		lastUsed: time.Now(),
 		calls:    map[*call]struct{}{},
 		answers:  map[*answer]struct{}{},
+
+		complaints: &h.complaints,
 	}
 	if id != "" {
+		s.complaints = &complaints{}
 		sum := sha256.Sum256([]byte(id))
 		s.digest = hex.EncodeToString(sum[:6])
 		s.ctx, s.cancel = context.WithCancelCause(h.ctx)
