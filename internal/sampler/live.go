@@ -157,7 +157,10 @@ func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream.url: %w", err)
 	}
-	handler, err := proxy.New(proxy.Options{Upstream: upstream, ServerName: c.Server.Name, Sampling: l, Logger: l.log})
+	handler, err := proxy.New(proxy.Options{
+		Upstream: upstream, ServerName: c.Server.Name, Sampling: l, Logger: l.log,
+		Refused: func(why proxy.Refusal) { l.telemetry.Request(l.ctx, telemetry.Refused, string(why)) },
+	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the proxy: %w", err)
 	}

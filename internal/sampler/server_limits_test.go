@@ -2,9 +2,14 @@ package sampler_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/fakellm"
 )
 
 func TestHeadersOfCallersAreBounded(t *testing.T) {
@@ -33,5 +38,52 @@ func TestHeadersOfCallersAreBounded(t *testing.T) {
 				t.Errorf("status %d, want %d", resp.StatusCode, tc.want)
 			}
 		})
+	}
+}
+
+// fakeFlood asks for sampling 70 times at once on its GET stream.
+func fakeFlood(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	switch {
+	case err != nil:
+	case r.Method == http.MethodGet:
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range 70 {
+			fmt.Fprintf(w, `data: {"jsonrpc":"2.0","id":%d,"method":"sampling/createMessage","params":{"maxTokens":1,"messages":[{"role":"user","content":{"type":"text","text":"again"}}]}}`+"\n\n", i)
+		}
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	case strings.Contains(string(body), `"initialize"`):
+		w.Header().Set("Mcp-Session-Id", "s")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"flood","version":"1"}}}`)
+	default:
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+func TestRequestsAboveTheLimitsAreCounted(t *testing.T) {
+	llm := fakellm.New()
+	llm.Always(fakellm.Hang())
+	f := start(t, listen(t, http.HandlerFunc(fakeFlood)).URL, listen(t, llm).URL, nil)
+	resp, err := http.Post("http://"+f.Addr().String()+"/mcp", "application/json",
+		strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	want := `mcp_sampling_requests_total{mcp_sampling_decision="refused",mcp_sampling_reason="TooManyInSession"} 6`
+	end := time.Now().Add(deadline)
+	for {
+		_, metrics := f.get("/metrics")
+		if strings.Contains(metrics, want) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the metrics never had %s", want)
+		}
+	}
+	if got := strings.Count(f.log.String(), "too many sampling requests at the same time"); got != 1 {
+		t.Errorf("%d records about what was refused, want 1", got)
 	}
 }

@@ -39,7 +39,7 @@ type Decision string
 // Decisions.
 const (
 	Answered Decision = "answered"
-	// Refused by the policy.
+	// Refused by the policy, or by a limit of the sampler.
 	Refused Decision = "refused"
 	// Invalid: malformed, or with content that the provider cannot take.
 	Invalid Decision = "invalid"
