@@ -49,6 +49,7 @@ func (s *Server) resident(ctx context.Context, cfg *config.Effective) {
 		URL:     s.ownURL(cfg),
 		Hold:    cfg.ResidentSession.Mode == config.ResidentHold,
 		NoRoom:  proxy.NoRoom,
+		NoPods:  proxy.NoPods,
 		Version: s.Version,
 		Report:  func(found statusz.Server) { s.finding.Store(&found) },
 		Log:     s.Log,

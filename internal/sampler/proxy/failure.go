@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -29,6 +30,10 @@ func (h *Handler) callerLeft(r *http.Request) bool {
 	return r.Context().Err() != nil && h.ctx.Err() == nil
 }
 
+// NoPods is the Proxy-Status (RFC 9209) of a failure because the server's host
+// has no address, as that of a server which is scaled to zero.
+const NoPods = "mcp-sampler; error=destination_unavailable"
+
 // unreachable answers a caller whose request got no response from the server.
 func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.RawMessage, err error) {
 	if h.callerLeft(r) {
@@ -38,7 +43,15 @@ func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.Ra
 	h.opts.Logger.Warn("the server did not answer", "error", err)
 	text := fmt.Sprintf("the MCP server %s closed the connection without an answer", h.opts.ServerName)
 	var redirect *redirectError
+	var dns *net.DNSError
 	switch {
+	case noAddress(err):
+		w.Header().Set("Proxy-Status", NoPods)
+		fail(w, http.StatusServiceUnavailable, id, codeUnavailable,
+			fmt.Sprintf("the MCP server %s has no running pods: its host name has no address", h.opts.ServerName))
+		return
+	case errors.As(err, &dns):
+		text = fmt.Sprintf("the address of the MCP server %s cannot be looked up: check DNS", h.opts.ServerName)
 	case errors.As(err, &redirect):
 		text = fmt.Sprintf("the MCP server %s is not at this path: it redirects to %q, so configure that path", h.opts.ServerName, redirect.path)
 	case notReached(err):

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -95,7 +94,6 @@ func (h *Handler) sendInitialize(ctx context.Context, query string, header http.
 	if err != nil {
 		return nil, "", err
 	}
-	err = errors.New("the server's name has no address")
 	for _, address := range addresses {
 		var resp *http.Response
 		resp, err = h.send(ctx, address, http.MethodPost, query, header, body)

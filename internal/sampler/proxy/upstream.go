@@ -113,6 +113,9 @@ type redirectError struct{ path string }
 
 func (e *redirectError) Error() string { return fmt.Sprintf("the server redirects to %q", e.path) }
 
+// errNoAddress is of a name that is known and has no address.
+var errNoAddress = errors.New("the server's name has no address")
+
 // addresses returns the server's addresses in random order; one empty string
 // where there is nothing to choose from.
 func (h *Handler) addresses(ctx context.Context) ([]string, error) {
@@ -132,10 +135,20 @@ func (h *Handler) addresses(ctx context.Context) ([]string, error) {
 	for _, ip := range found {
 		addresses = append(addresses, net.JoinHostPort(ip.Unmap().String(), port))
 	}
+	if len(addresses) == 0 {
+		return nil, errNoAddress
+	}
 	slices.Sort(addresses)
 	addresses = slices.Compact(addresses)
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
 	return addresses, nil
+}
+
+// noAddress reports whether err means that the server's name leads nowhere, as
+// that of a Service without ready pods does.
+func noAddress(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return errors.Is(err, errNoAddress) || ok && dns.IsNotFound
 }
 
 // notReached reports whether err means that no byte came to the server.

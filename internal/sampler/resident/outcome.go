@@ -15,15 +15,14 @@ const maxAnswer = 16 << 20
 type outcome struct {
 	next   *http.Transport
 	status atomic.Int64
-	// refusal is Options.NoRoom.
-	refusal string
-	// noRoom is whether the sampler had no room for the session.
-	noRoom atomic.Bool
+	// proxyStatus is that header: a string.
+	proxyStatus atomic.Value
 }
 
 // failed returns the error of a look that ended with the newest request.
 func (o *outcome) failed(cause error) error {
-	return &lookError{cause: cause, status: int(o.status.Load()), noRoom: o.noRoom.Load()}
+	proxyStatus, _ := o.proxyStatus.Load().(string)
+	return &lookError{cause: cause, status: int(o.status.Load()), proxyStatus: proxyStatus}
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -31,11 +30,11 @@ func (o *outcome) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := o.next.RoundTrip(req)
 	if err != nil {
 		o.status.Store(0)
-		o.noRoom.Store(false)
+		o.proxyStatus.Store("")
 		return nil, err
 	}
 	o.status.Store(int64(res.StatusCode))
-	o.noRoom.Store(o.refusal != "" && res.Header.Get("Proxy-Status") == o.refusal)
+	o.proxyStatus.Store(res.Header.Get("Proxy-Status"))
 	res.Body = &boundedBody{ReadCloser: res.Body, left: maxAnswer}
 	return res, nil
 }

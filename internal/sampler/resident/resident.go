@@ -43,9 +43,10 @@ type Options struct {
 	// RetryMin and RetryMax bound the growing time between looks after one
 	// failed. Zero means 500ms and 5s.
 	RetryMin, RetryMax time.Duration
-	// NoRoom is the Proxy-Status header by which the endpoint says, for itself and
-	// not for the server, that it has no room for another session.
-	NoRoom string
+	// NoRoom and NoPods are the Proxy-Status headers by which the endpoint says, for
+	// itself and not for the server, that it has no room for another session, and
+	// that the server's host has no address.
+	NoRoom, NoPods string
 	// Version is the sampler's own, for the handshake.
 	Version string
 	// Report is called with each finding, never concurrently.
@@ -83,7 +84,7 @@ func Run(ctx context.Context, o Options) {
 		}
 		wait := o.Interval
 		if err != nil {
-			finding := findingOf(err)
+			finding := o.findingOf(err)
 			if finding.State != last {
 				o.Log.Warn("no MCP server was found", "state", finding.State, "detail", finding.Detail)
 			}
@@ -101,7 +102,7 @@ func Run(ctx context.Context, o Options) {
 // session connects, reports what it found, and in Hold mode stays until the
 // session breaks.
 func (o Options) session(ctx context.Context, found func(statusz.Server)) error {
-	seen := &outcome{refusal: o.NoRoom, next: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 2}}
+	seen := &outcome{next: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 2}}
 	defer seen.next.CloseIdleConnections()
 	over, err := transport.NewStreamableHTTP(o.URL,
 		transport.WithHTTPBasicClient(&http.Client{Transport: seen}),
@@ -183,9 +184,9 @@ func (o Options) relook(ctx context.Context, c *client.Client, info statusz.Serv
 
 // lookError is a look that failed, with the newest HTTP status of the endpoint.
 type lookError struct {
-	cause  error
-	status int
-	noRoom bool
+	cause       error
+	status      int
+	proxyStatus string
 }
 
 func (e *lookError) Error() string { return e.cause.Error() }
@@ -193,16 +194,19 @@ func (e *lookError) Unwrap() error { return e.cause }
 
 // findingOf turns a failure into a finding whose text quotes nobody: the
 // server's words are untrusted.
-func findingOf(err error) statusz.Server {
+func (o Options) findingOf(err error) statusz.Server {
 	f := statusz.Server{State: statusz.ServerNotMCP, At: time.Now()}
-	status, noRoom := 0, false
+	status, proxyStatus := 0, ""
 	if e, ok := errors.AsType[*lookError](err); ok {
-		status, noRoom = e.status, e.noRoom
+		status, proxyStatus = e.status, e.proxyStatus
 	}
 	switch {
-	case noRoom:
+	case proxyStatus != "" && proxyStatus == o.NoRoom:
 		f.State = statusz.ServerUnknown // it says nothing about the server
 		f.Detail = "the sampler has no room for another session"
+	case proxyStatus != "" && proxyStatus == o.NoPods:
+		f.State = statusz.ServerUnreachable
+		f.Detail = "the server has no running pods"
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		f.State = statusz.ServerUnauthorized
 		f.Detail = fmt.Sprintf("the server answers HTTP %d to callers without credentials", status)

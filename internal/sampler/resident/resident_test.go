@@ -43,7 +43,7 @@ func run(t *testing.T, url string, change func(*resident.Options)) <-chan status
 	t.Helper()
 	found := make(chan statusz.Server, 64)
 	o := resident.Options{
-		URL: url, NoRoom: proxy.NoRoom, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
+		URL: url, NoRoom: proxy.NoRoom, NoPods: proxy.NoPods, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 		Log: slog.New(slog.DiscardHandler),
 		Report: func(s statusz.Server) {
 			select {
@@ -188,6 +188,12 @@ func TestRunFinds(t *testing.T) {
 		}},
 		"a sampler that holds as many sessions as it may": {fullSampler(t), statusz.Server{
 			State: statusz.ServerUnknown, Detail: "the sampler has no room for another session",
+		}},
+		"a server without pods": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Proxy-Status", proxy.NoPods)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}), statusz.Server{
+			State: statusz.ServerUnreachable, Detail: "the server has no running pods",
 		}},
 		"something that is no MCP server": {status(http.StatusOK), statusz.Server{
 			State: statusz.ServerNotMCP, Detail: "the answer to the MCP handshake or to tools/list is none",
