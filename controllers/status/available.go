@@ -174,8 +174,12 @@ func (p part) podsRefused() *verdict {
 	return nil
 }
 
+// maxRefusal is the length of what is quoted of a refusal. Pod Security's list of
+// all that it misses has some 450 bytes.
+const maxRefusal = 560
+
 // refusal is what the API server said against a pod, without the pod's name: at
-// each attempt it is another one.
+// each attempt it is another one. A longer text ends after one of its items.
 func (p part) refusal(message string) string {
 	for _, intro := range []string{" is forbidden: ", " is invalid: "} {
 		if _, after, found := strings.Cut(message, intro); found {
@@ -184,7 +188,19 @@ func (p part) refusal(message string) string {
 		}
 	}
 	podName := regexp.MustCompile(regexp.QuoteMeta(p.object) + `-[a-z0-9]+-[a-z0-9]{5}\b`)
-	return statusz.Clean(podName.ReplaceAllLiteralString(message, p.object))
+	message = podName.ReplaceAllLiteralString(message, p.object)
+	text := ""
+	for item := range strings.SplitSeq(message, ", ") {
+		item = statusz.Clean(item)
+		if len(text)+len(item) > maxRefusal {
+			return text + ", …"
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += item
+	}
+	return text
 }
 
 func (p part) selector() string {

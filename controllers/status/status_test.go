@@ -125,20 +125,25 @@ func TestMessagesStayShortWhateverOthersSay(t *testing.T) {
 		Name: long, Image: long,
 		State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: long}},
 	}}}}
-	out := status.Server(status.ServerInput{
-		Server: server, Plan: resolve.Server(resolve.Input{Server: server}),
-		SamplerPods: []corev1.Pod{pod}, ServerPods: []corev1.Pod{waiting},
-		Findings: []observe.Finding{{Report: &statusz.Report{
-			ConfigHash: long, ConfigError: long,
-			Server: statusz.Server{State: statusz.ServerNotMCP, Name: long, Version: long, ProtocolVersion: long, Detail: long},
-		}}},
-	})
-	for _, c := range out.Conditions {
-		if len(c.Message) > 1024 || strings.ContainsAny(c.Message, "\n\x1b") {
-			t.Errorf("the message of %s has %d bytes, or control characters", c.Type, len(c.Message))
+	refused := &appsv1.Deployment{Status: appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{
+		{Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: strings.Repeat(long+", ", 10)},
+	}}}
+	for _, deployment := range []*appsv1.Deployment{nil, refused} {
+		out := status.Server(status.ServerInput{
+			Server: server, Plan: resolve.Server(resolve.Input{Server: server}), ServerDeployment: deployment,
+			SamplerPods: []corev1.Pod{pod}, ServerPods: []corev1.Pod{waiting},
+			Findings: []observe.Finding{{Report: &statusz.Report{
+				ConfigHash: long, ConfigError: long,
+				Server: statusz.Server{State: statusz.ServerNotMCP, Name: long, Version: long, ProtocolVersion: long, Detail: long},
+			}}},
+		})
+		for _, c := range out.Conditions {
+			if len(c.Message) > 1024 || strings.ContainsAny(c.Message, "\n\x1b") {
+				t.Errorf("the message of %s has %d bytes, or control characters", c.Type, len(c.Message))
+			}
 		}
-	}
-	if len(out.Server.Name) > 256 || len(out.Server.Version) > 256 || len(out.Server.ProtocolVersion) > 256 {
-		t.Error("status.server is longer than the API allows")
+		if len(out.Server.Name) > 256 || len(out.Server.Version) > 256 || len(out.Server.ProtocolVersion) > 256 {
+			t.Error("status.server is longer than the API allows")
+		}
 	}
 }
