@@ -35,7 +35,7 @@ func TestPolicyIsProgrammedWhenSamplersReportIt(t *testing.T) {
 	healthy := func() statusz.Report {
 		return statusz.Report{
 			ConfigHash: loaded(b, "demo").Hash(),
-			Providers:  []statusz.Provider{{Name: "openai", Credential: statusz.CredentialLoaded, CredentialRef: "Secret openai, key api-key", State: statusz.ProviderUnknown}},
+			Providers:  []statusz.Provider{{Name: "openai", Credential: statusz.CredentialLoaded, CredentialRef: "Secret openai, key api-key", State: statusz.ProviderHealthy}},
 			Server:     statusz.Server{State: statusz.ServerVerified, Name: "demo server"},
 		}
 	}

@@ -143,8 +143,10 @@ func provider(policy *config.Policy, p *config.Provider, r reports) *verdict {
 	case statusz.ProviderFailing:
 		v = no(mcpv1alpha1.ReasonProviderFailing, fmt.Sprintf("provider %s answers with errors%s: %s",
 			quote(p.Name), detail(seen.Detail), failingTodo(seen.Detail, "SamplingPolicy "+quote(policy.Name))))
-	default:
+	case statusz.ProviderHealthy:
 		return nil
+	default:
+		v = unknown(mcpv1alpha1.ReasonPending, fmt.Sprintf("no sampler has asked provider %s yet whether it answers", quote(p.Name)))
 	}
 	return &v
 }
