@@ -77,12 +77,10 @@ func (in *inspector) takeSampling(m wire.Message, e *sse.Event) bool {
 	return true
 }
 
-// settle does what must be done before the stream is read further.
+// settle delivers the refusal of the sampling request that was looked at last.
 func (in *inspector) settle(ctx context.Context) {
-	if in.refuse != nil {
-		in.refuse(ctx)
-		in.refuse = nil
-	}
+	in.refuse(ctx)
+	in.refuse = nil
 }
 
 // writeError gives the call an error in place of what cannot be passed on.

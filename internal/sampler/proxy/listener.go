@@ -277,7 +277,10 @@ func (l *listener) read(ctx context.Context, body io.Reader, resumed bool) (end 
 			if kept = keep(kept[:0], e); len(kept) > 0 {
 				l.add(kept, e)
 			}
-			in.settle(ctx)
+			if in.refuse != nil {
+				events.Release()
+				in.settle(ctx)
+			}
 		case len(e.Data) == 0 && !e.HasID && !e.HasRetry:
 			l.log.addComment(raw)
 		default:

@@ -129,6 +129,7 @@ func (h *Handler) relayEvents(ctx context.Context, out *callerWriter, body io.Re
 		}
 		if in.refuse != nil {
 			out.flush() // the caller does not wait for the server to take it
+			events.Release()
 			in.settle(ctx)
 		}
 	}

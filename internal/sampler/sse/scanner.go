@@ -86,7 +86,7 @@ func (s *Scanner) LastEventID() string { return s.lastID }
 // Next returns the next piece, or io.EOF at the end of the stream, or the error
 // that the reader returned.
 func (s *Scanner) Next() (*Event, error) {
-	s.release()
+	s.Release()
 	for {
 		piece, ok := s.cut()
 		if ok && len(piece.Raw) <= s.max {
@@ -114,9 +114,9 @@ func (s *Scanner) Next() (*Event, error) {
 	}
 }
 
-// release gives up the piece that was returned before, and a buffer that has
-// grown for it.
-func (s *Scanner) release() {
+// Release gives up the piece that was returned last, and a buffer that has grown
+// for it. Next does so too; it is for who does something slow before that.
+func (s *Scanner) Release() {
 	s.begun = s.begun || s.line > s.start
 	s.start = s.line
 	s.event = Event{}
