@@ -2,7 +2,11 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
@@ -54,6 +58,9 @@ func verified(in ServerInput, r reports) verdict {
 		return unknown(mcpv1alpha1.ReasonAuthorizationRequired,
 			"the server wants credentials from its callers, so the sampler cannot look by itself; callers that send theirs are served")
 	case statusz.ServerUnreachable:
+		if text := outdated(in, found.At); text != "" {
+			return unknown(mcpv1alpha1.ReasonNotVerified, text)
+		}
 		return no(mcpv1alpha1.ReasonServerUnreachable,
 			fmt.Sprintf("the server does not answer at %s%s: check that it listens there on all addresses (0.0.0.0), and its logs", url, detail(found.Detail)))
 	case statusz.ServerNotMCP:
@@ -67,6 +74,31 @@ func verified(in ServerInput, r reports) verdict {
 		return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler can look now whether the server speaks MCP"+detail(found.Detail))
 	}
 	return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler has looked yet whether the server speaks MCP")
+}
+
+// outdated says why it is no news that a sampler did not reach the server at a
+// moment: no pod of it is ready, or one has become so since. A Service's pods
+// are not known.
+func outdated(in ServerInput, at time.Time) string {
+	if in.Server.Spec.Container == nil {
+		return ""
+	}
+	var since time.Time // the first pod that is ready now
+	for i := range in.ServerPods {
+		for _, c := range in.ServerPods[i].Status.Conditions {
+			if c.Type == corev1.PodReady && PodReady(&in.ServerPods[i]) && (since.IsZero() || c.LastTransitionTime.Time.Before(since)) {
+				since = c.LastTransitionTime.Time
+			}
+		}
+	}
+	switch {
+	case !slices.ContainsFunc(in.ServerPods, func(pod corev1.Pod) bool { return PodReady(&pod) }):
+		return "no pod of the server is ready to be looked at: see the condition Available"
+	case !since.IsZero() && at.Before(since.Add(time.Second)): // the API server keeps whole seconds
+		return "no sampler has looked since the server became ready; one does within seconds"
+	default:
+		return ""
+	}
 }
 
 func samplingReady(in ServerInput, r reports) verdict {
