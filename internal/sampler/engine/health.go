@@ -132,30 +132,30 @@ func (h *health) answered(err error) {
 		h.worked()
 		return
 	}
-	e := asProviderError(err)
-	switch e.Kind {
+	switch e := asProviderError(err); e.Kind {
 	case provider.KindMalformed:
 		h.worked() // the provider did its part
-		return
 	case provider.KindRateLimited, provider.KindTimeout:
 		h.hesitated(e)
-		return
-	}
-	switch {
-	case e.Kind == provider.KindRejected && e.Status == http.StatusNotFound:
-		h.set(statusz.ProviderFailing, "HTTP 404: it does not know the model, or the base URL is wrong")
-		h.holdsUntil = time.Now().Add(findingHolds)
-	case e.Kind == provider.KindRejected:
-		// It did not like this one request: that says nothing about others.
-		if h.state == statusz.ProviderUnknown || h.state == statusz.ProviderUnreachable {
+	case provider.KindInvalid:
+		h.found(e.Detail)
+	case provider.KindRejected:
+		switch {
+		case e.Status == http.StatusNotFound:
+			h.found("HTTP 404: it does not know the model, or the base URL is wrong")
+		case h.state == statusz.ProviderUnknown || h.state == statusz.ProviderUnreachable:
+			// It did not like this one request: that says nothing about others.
 			h.set(statusz.ProviderHealthy, "")
 		}
-	case e.Kind == provider.KindInvalid:
-		h.set(statusz.ProviderFailing, e.Detail)
-		h.holdsUntil = time.Now().Add(findingHolds)
 	default:
 		h.failed(e)
 	}
+}
+
+// found records what only a real request can find; h.mu is held.
+func (h *health) found(detail string) {
+	h.set(statusz.ProviderFailing, detail)
+	h.holdsUntil = time.Now().Add(findingHolds)
 }
 
 // hesitated records a request that a provider was too busy or too slow for. One
@@ -171,10 +171,10 @@ func (h *health) hesitated(e *provider.Error) {
 		return
 	}
 	if e.Kind == provider.KindRateLimited {
-		h.set(statusz.ProviderFailing, e.Detail+": it is too busy, or a quota is used up")
-	} else {
-		h.failed(e)
+		h.found(e.Detail + ": it is too busy, or a quota is used up")
+		return
 	}
+	h.failed(e)
 	h.holdsUntil = now.Add(findingHolds)
 }
 
