@@ -85,13 +85,11 @@ func (l *live) use(c *config.Effective) error {
 	if before != nil && before.hash == hash {
 		return nil
 	}
+	options := engine.Options{Server: c.Server, Policy: c.Policy, Logger: l.log, Telemetry: l.telemetry}
 	if before != nil {
 		if err := mounted(c); err != nil {
 			return err
 		}
-	}
-	options := engine.Options{Server: c.Server, Policy: c.Policy, Logger: l.log, Telemetry: l.telemetry}
-	if before != nil {
 		options.Previous = before.engine
 	}
 	eng, err := engine.New(options)
