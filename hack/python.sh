@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Prints the path of a Python virtual environment that holds FastMCP 3.4, for
-# tests that run a FastMCP server on this machine. Made once and cached by the
-# hash of its pins: the second call returns at once.
+# Prints the path of a Python virtual environment that holds what a file of
+# requirements pins, FastMCP 3.4 where none is named: for tests that run MCP
+# servers on this machine. Made once and cached by the hash of the pins: the
+# second call returns at once.
 #
-#   "$(hack/python.sh)/bin/python" server.py
+#   "$(hack/python.sh [REQUIREMENTS])/bin/python" server.py
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-requirements=hack/demo/requirements-fastmcp.txt
+requirements=${1:-hack/demo/requirements-fastmcp.txt}
 cache=${MCP_SAMPLING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mcp-sampling-operator}
 python=${PYTHON:-/usr/bin/python3} # the distribution's own: others come and go with version managers
 
