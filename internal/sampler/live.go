@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,10 +98,12 @@ func (l *live) use(c *config.Effective) error {
 		return fmt.Errorf("use the policy: %w", err)
 	}
 	handler := l.handler.Load()
-	if before == nil || before.cfg.Upstream != c.Upstream {
+	if before == nil || !reflect.DeepEqual(before.cfg.Upstream, c.Upstream) {
 		if handler, err = l.newHandler(c); err != nil {
 			return err
 		}
+	} else {
+		handler.Configure(settings(c))
 	}
 	for _, p := range eng.Status() {
 		if p.Credential == statusz.CredentialMissing {
@@ -157,12 +160,27 @@ func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
 	}
 	handler, err := proxy.New(proxy.Options{
 		Upstream: upstream, ServerName: c.Server.Name, Sampling: l, Logger: l.log,
-		Refused: func(why proxy.Refusal) { l.telemetry.Request(l.ctx, telemetry.Refused, string(why)) },
+		SSE:             c.Upstream.Transport == config.TransportSSE,
+		SteerToSessions: c.Upstream.ProtocolEra == config.EraLegacy,
+		External:        c.Upstream.External,
+		Settings:        settings(c),
+		Refused:         func(why proxy.Refusal) { l.telemetry.Request(l.ctx, telemetry.Refused, string(why)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the proxy: %w", err)
 	}
 	return handler, nil
+}
+
+func settings(c *config.Effective) proxy.Settings {
+	return proxy.Settings{
+		AllowedOrigins:       c.AllowedOrigins,
+		MaxBodyBytes:         c.Limits.RequestBytes,
+		MaxEventBytes:        int(c.Limits.EventBytes),
+		MaxSessions:          c.Limits.Sessions,
+		MaxStreams:           c.Limits.Streams,
+		MaxAnswersPerSession: c.Limits.SamplingPerSession,
+	}
 }
 
 // shutdown lets running calls end.

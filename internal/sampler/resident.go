@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
@@ -37,7 +38,7 @@ func (s *Server) runResident(ctx context.Context) {
 }
 
 func sameResident(a, b *config.Effective) bool {
-	return a.Upstream == b.Upstream && a.ResidentSession == b.ResidentSession
+	return reflect.DeepEqual(a.Upstream, b.Upstream) && a.ResidentSession == b.ResidentSession
 }
 
 func (s *Server) resident(ctx context.Context, cfg *config.Effective) {

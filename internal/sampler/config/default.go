@@ -12,6 +12,12 @@ const (
 	DefaultTimeout        = Duration(60 * time.Second)
 	DefaultRetries        = 2
 	DefaultMaxTemperature = 2.0
+
+	DefaultRequestBytes       = 16 << 20
+	DefaultEventBytes         = 16 << 20
+	DefaultSessions           = 10_000
+	DefaultStreams            = 20_000
+	DefaultSamplingPerSession = 64
 )
 
 // WithDefaults returns a copy with every documented default filled in. It
@@ -20,7 +26,19 @@ const (
 // Retries and Temperature.Max keep a zero: there it is a value. Decode fills
 // them in where the file leaves them out.
 func (e Effective) WithDefaults() Effective {
+	setDefault(&e.Upstream.Transport, TransportStreamableHTTP)
+	setDefault(&e.Upstream.ProtocolEra, EraAuto)
+	e.Upstream.Headers = slices.Clone(e.Upstream.Headers)
+	for i := range e.Upstream.Headers {
+		e.Upstream.Headers[i].ValueFrom = clone(e.Upstream.Headers[i].ValueFrom)
+	}
 	setDefault(&e.ResidentSession.Mode, ResidentProbe)
+	e.AllowedOrigins = slices.Clone(e.AllowedOrigins)
+	setDefault(&e.Limits.RequestBytes, DefaultRequestBytes)
+	setDefault(&e.Limits.EventBytes, DefaultEventBytes)
+	setDefault(&e.Limits.Sessions, DefaultSessions)
+	setDefault(&e.Limits.Streams, DefaultStreams)
+	setDefault(&e.Limits.SamplingPerSession, DefaultSamplingPerSession)
 	if e.Policy != nil {
 		p := e.Policy.withDefaults()
 		e.Policy = &p

@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -32,16 +34,116 @@ func (e Effective) Validate() error {
 	if e.Server.Namespace != "" {
 		p.name("server.namespace", e.Server.Namespace)
 	}
-	if e.Upstream.URL == "" {
-		p.add("upstream.url", "is missing: write the MCP server's address, like http://127.0.0.1:8000/mcp")
-	} else {
-		p.url("upstream.url", e.Upstream.URL, "http://127.0.0.1:8000/mcp")
-	}
+	e.Upstream.validate(&p, "upstream")
 	oneOf(&p, "residentSession.mode", e.ResidentSession.Mode, ResidentProbe, ResidentHold, ResidentOff)
+	e.Sessions.validate(&p, "sessions")
+	for i, origin := range e.AllowedOrigins {
+		p.origin(fmt.Sprintf("allowedOrigins[%d]", i), origin)
+	}
+	e.Limits.validate(&p, "limits")
 	if e.Policy != nil {
 		e.Policy.validate(&p, "policy")
 	}
 	return errors.Join(p.errs...)
+}
+
+func (u *Upstream) validate(found *problems, at string) {
+	const example = "http://127.0.0.1:8000/mcp"
+	if u.URL == "" {
+		found.add(at+".url", "is missing: write the MCP server's address, like %s", example)
+	} else {
+		found.url(at+".url", u.URL, example)
+	}
+	oneOf(found, at+".transport", u.Transport, TransportStreamableHTTP, TransportSSE)
+	oneOf(found, at+".protocolEra", u.ProtocolEra, EraAuto, EraLegacy)
+	if u.CAFile != "" && !strings.HasPrefix(strings.ToLower(u.URL), "https:") {
+		found.add(at+".caFile", "counts for https only: write the url with https, or leave it out")
+	}
+	var names []string
+	for i, h := range u.Headers {
+		where := fmt.Sprintf("%s.headers[%d]", at, i)
+		h.validate(found, where)
+		name := http.CanonicalHeaderKey(h.Name)
+		if slices.Contains(names, name) {
+			found.add(where+".name", "%q is there twice: write each header once", h.Name)
+		}
+		names = append(names, name)
+	}
+}
+
+// headerName is a token of RFC 9110, 5.6.2.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+// ownHeaders are those that the sampler or the transport sets for each request.
+var ownHeaders = []string{
+	"Connection", "Content-Length", "Content-Type", "Accept", "Accept-Encoding", "Host", "Transfer-Encoding", "Te", "Trailer",
+	"Upgrade", "Expect", "Keep-Alive", "Proxy-Connection", "Last-Event-Id", "Origin",
+}
+
+func (h *Header) validate(found *problems, at string) {
+	name := http.CanonicalHeaderKey(h.Name)
+	switch {
+	case h.Name == "":
+		found.add(at+".name", "is missing")
+	case len(h.Name) > maxName || !headerName.MatchString(h.Name):
+		found.add(at+".name", "is no header name: write one like Authorization")
+	case slices.Contains(ownHeaders, name) || strings.HasPrefix(name, "Mcp-"):
+		found.add(at+".name", "%q is set for each request: leave it out", h.Name)
+	}
+	switch {
+	case h.Value == "" && h.ValueFrom == nil:
+		found.add(at, "has no value: write value or valueFrom")
+	case h.Value != "" && h.ValueFrom != nil:
+		found.add(at, "has value and valueFrom: write one of them")
+	case h.ValueFrom != nil:
+		h.ValueFrom.validate(found, at+".valueFrom")
+	case strings.ContainsFunc(h.Value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		found.add(at+".value", "has a line end or another control character: remove it")
+	}
+}
+
+func (c *Credential) validate(found *problems, at string) {
+	switch {
+	case c.File == "" && c.Env == "":
+		found.add(at, "says neither file nor env: write one of them")
+	case c.File != "" && c.Env != "":
+		found.add(at, "says file and env: write one of them")
+	case c.Env != "" && !envName.MatchString(c.Env):
+		// The value is not quoted: it may be a key put here by mistake.
+		found.add(at+".env", "is not the name of an environment variable: write the variable's name, not the key")
+	}
+}
+
+func (s *Sessions) validate(found *problems, at string) {
+	if s.Replicas == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(s.Replicas)
+	if err != nil || host == "" || !validPort(port) {
+		found.add(at+".replicas", "is %q: write host:port, like sampler.example:8080", s.Replicas)
+	}
+	if s.KeyFile == "" {
+		found.add(at+".keyFile", "is missing: replicas must have the same key to open each other's sessions")
+	}
+}
+
+func (l *Limits) validate(found *problems, at string) {
+	const largest = 256 << 20
+	for _, limit := range []struct {
+		name     string
+		value    int64
+		min, max int64
+	}{
+		{"requestBytes", l.RequestBytes, 1 << 10, largest},
+		{"eventBytes", l.EventBytes, 1 << 10, largest},
+		{"sessions", int64(l.Sessions), 1, 1_000_000},
+		{"streams", int64(l.Streams), 1, 1_000_000},
+		{"samplingPerSession", int64(l.SamplingPerSession), 1, 256},
+	} {
+		if limit.value < limit.min || limit.value > limit.max {
+			found.add(at+"."+limit.name, "is %d: write %d to %d", limit.value, limit.min, limit.max)
+		}
+	}
 }
 
 func (p *Policy) validate(found *problems, at string) {
@@ -73,15 +175,7 @@ func (p *Provider) validate(found *problems, at string) {
 		found.url(at+".baseURL", p.BaseURL, "https://llm.example.com/v1")
 	}
 	if c := p.Credential; c != nil {
-		switch {
-		case c.File == "" && c.Env == "":
-			found.add(at+".credential", "says neither file nor env: write one of them, or leave the credential out if the provider needs none")
-		case c.File != "" && c.Env != "":
-			found.add(at+".credential", "says file and env: write one of them")
-		case c.Env != "" && !envName.MatchString(c.Env):
-			// The value is not quoted: it may be a key put here by mistake.
-			found.add(at+".credential.env", "is not the name of an environment variable: write the variable's name, not the key")
-		}
+		c.validate(found, at+".credential")
 	}
 	if p.Timeout <= 0 || p.Timeout > maxTimeout {
 		found.add(at+".timeout", "is %s: write more than 0s and at most %s", p.Timeout, maxTimeout)
@@ -184,6 +278,16 @@ func (p *problems) url(path, value, example string) {
 		p.add(path, "has a query or fragment: remove it")
 	case u.Port() != "" && !validPort(u.Port()):
 		p.add(path, "has port %s: write 1 to 65535", u.Port())
+	}
+}
+
+func (p *problems) origin(path, value string) {
+	if value == "*" {
+		return
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Opaque != "" || u.Scheme+"://"+u.Host != value {
+		p.add(path, "is %q: write scheme://host or scheme://host:port without a path, like https://app.example.com, or * for any", value)
 	}
 }
 

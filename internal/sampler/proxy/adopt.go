@@ -88,6 +88,15 @@ func inSession(caller http.Header, s *session) http.Header {
 	return out
 }
 
+// callerHeader puts into out what of a server's response header goes on to the
+// caller.
+func callerHeader(out, server http.Header, _ *session) {
+	for name, values := range server {
+		out[name] = values
+	}
+	removeHopByHop(out)
+}
+
 // find returns the address of the server that holds a session. Where there are
 // several it asks them one by one; if none says that it does, any will say so
 // to the caller. One that hangs does not hold up the sessions of the others.

@@ -202,7 +202,7 @@ func TestSessionFromBeforeIsDeletedOnItsServer(t *testing.T) {
 					server.ServeHTTP(w, r)
 				})
 			}
-			endpoint, h := newFront(t, http.NotFoundHandler(), func(o *Options) { o.MaxSessions = 1 }, inPods(&fakePods{pods: map[string]http.Handler{
+			endpoint, h := newFront(t, http.NotFoundHandler(), func(o *Options) { o.Settings.MaxSessions = 1 }, inPods(&fakePods{pods: map[string]http.Handler{
 				"10.0.0.1:8000": pod("one"), "10.0.0.2:8000": pod("two"), "10.0.0.3:8000": pod("three"),
 			}}, "10.0.0.1", "10.0.0.2", "10.0.0.3"))
 			want := 0

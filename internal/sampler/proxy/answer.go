@@ -67,7 +67,7 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 // beginAnswer takes a place for an answer, in its session and among all, and
 // the memory for it; or says what there is too much of.
 func (h *Handler) beginAnswer(s *session, a *answer, size int64) Refusal {
-	if !s.beginAnswer(a) {
+	if !s.beginAnswer(a, h.settings().MaxAnswersPerSession) {
 		return TooManyInSession
 	}
 	select {
@@ -112,7 +112,7 @@ func (h *Handler) refusal(s *session, c *call, m wire.Message, refusal Refusal) 
 func (h *Handler) refusalText(refusal Refusal) string {
 	switch refusal {
 	case TooManyInSession:
-		return fmt.Sprintf("more than %d sampling requests of this session are being answered", maxAnswers)
+		return fmt.Sprintf("more than %d sampling requests of this session are being answered", h.settings().MaxAnswersPerSession)
 	case TooManyInSampler:
 		return fmt.Sprintf("too many sampling requests at the same time: the sampler answers up to %d, try again later", h.opts.MaxAnswers)
 	case TooManyBytes:

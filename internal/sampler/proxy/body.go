@@ -20,7 +20,7 @@ var longAgo = time.Unix(1, 0)
 // readBody reads a caller's request whole, which it must be before the server
 // may answer. Where it cannot, it has answered the caller.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	if r.ContentLength > h.opts.MaxBodyBytes {
+	if r.ContentLength > h.settings().MaxBodyBytes {
 		h.tooLarge(w)
 		return nil, false
 	}
@@ -28,7 +28,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool
 	// A reader that waits is woken when the caller has left or the handler ends:
 	// else a body that never comes would hold up the drain.
 	stop := context.AfterFunc(r.Context(), func() { setReadDeadline(control, longAgo) })
-	body, err := h.receive(control, r, http.MaxBytesReader(w, r.Body, h.opts.MaxBodyBytes))
+	body, err := h.receive(control, r, http.MaxBytesReader(w, r.Body, h.settings().MaxBodyBytes))
 	stop()
 	if err == nil {
 		// What comes after it is the caller's next request, at any time.
@@ -107,5 +107,5 @@ func shuttingDown(w http.ResponseWriter, id json.RawMessage) {
 func (h *Handler) tooLarge(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	fail(w, http.StatusRequestEntityTooLarge, nil, codeInvalidRequest,
-		fmt.Sprintf("the request body is larger than %d bytes", h.opts.MaxBodyBytes))
+		fmt.Sprintf("the request body is larger than %d bytes", h.settings().MaxBodyBytes))
 }

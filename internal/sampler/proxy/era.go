@@ -14,7 +14,7 @@ import (
 // served here, and the server's tools would fail. It reports whether it did.
 // A server that has refused the session era is left in its own.
 func (h *Handler) steer(w http.ResponseWriter, r *http.Request, m wire.Message) bool {
-	if h.modernOnly.Load() || !m.IsRequest() || !isModern(m, r.Header) {
+	if !h.opts.SteerToSessions || h.modernOnly.Load() || !m.IsRequest() || !isModern(m, r.Header) {
 		return false
 	}
 	if !h.opts.Sampling.Declare(wire.SamplingCapability{}).Declared {

@@ -28,6 +28,7 @@ const wellKnown = "/.well-known/"
 // with Shutdown or Close.
 type Handler struct {
 	opts     Options
+	current  atomic.Pointer[Settings]
 	plain    *httputil.ReverseProxy
 	sessions *sessions
 	// modernOnly is set once the server has refused the session era.
@@ -58,18 +59,27 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{
-		opts:     o,
-		sessions: newSessions(o.MaxSessions),
-		drained:  make(chan struct{}),
+		opts:    o,
+		drained: make(chan struct{}),
 
 		answering:   make(chan struct{}, o.MaxAnswers),
 		answerBytes: budget{max: o.MaxAnswerBytes},
 	}
+	h.sessions = newSessions(func() int { return h.settings().MaxSessions })
+	h.Configure(o.Settings)
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.plain = h.newPlainProxy()
 	h.spawn(h.expireIdle)
 	return h, nil
 }
+
+// Configure replaces the settings. What is open stays open.
+func (h *Handler) Configure(s Settings) {
+	s.complete()
+	h.current.Store(&s)
+}
+
+func (h *Handler) settings() *Settings { return h.current.Load() }
 
 // Sessions returns how many sessions are held.
 func (h *Handler) Sessions() int { return h.sessions.len() }
@@ -101,6 +111,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request) {
+	if h.opts.SSE {
+		h.serveSSE(w, r)
+		return
+	}
 	switch r.Method {
 	case http.MethodPost:
 		h.servePost(w, r)

@@ -252,7 +252,7 @@ func (l *listener) listen(ctx context.Context, lastID string) (streamEnd, error)
 // read takes what the server sends off its stream until that ends.
 func (l *listener) read(ctx context.Context, body io.Reader, resumed bool) (end streamEnd, err error) {
 	in := &inspector{handler: l.handler, session: l.session, resumed: resumed}
-	events := sse.NewScanner(body, l.handler.opts.MaxEventBytes)
+	events := sse.NewScanner(body, l.handler.settings().MaxEventBytes)
 	defer func() { end.lastID = events.LastEventID() }()
 	var kept []byte
 	for first := true; ; first = false {

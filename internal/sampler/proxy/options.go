@@ -11,8 +11,39 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
 )
+
+// Settings are what can be changed while a Handler serves. Zero of a limit means
+// its default.
+type Settings struct {
+	// AllowedOrigins are the values of the Origin header that are served; "*" is
+	// any. Requests without one always are.
+	AllowedOrigins []string
+	// MaxBodyBytes bounds the body of a caller's request; 16 MiB.
+	MaxBodyBytes int64
+	// MaxEventBytes bounds one server-sent event, and a result that has to be
+	// looked at; 16 MiB.
+	MaxEventBytes int
+	// MaxSessions bounds the sessions held. The longest idle one makes room; if
+	// all are in use, initialize is refused with 503. 10000.
+	MaxSessions int
+	// MaxStreams bounds the requests and streams of callers that are open at the
+	// same time; 20000.
+	MaxStreams int
+	// MaxAnswersPerSession bounds the sampling requests of one session that are
+	// answered at the same time; 64.
+	MaxAnswersPerSession int
+}
+
+func (s *Settings) complete() {
+	orDefault(&s.MaxBodyBytes, 16<<20)
+	orDefault(&s.MaxEventBytes, sse.DefaultMaxEventBytes)
+	orDefault(&s.MaxSessions, 10_000)
+	orDefault(&s.MaxStreams, 20_000)
+	orDefault(&s.MaxAnswersPerSession, 64)
+}
 
 // Options are what a Handler is made from. Only Upstream and Sampling must be
 // set; zero of any other field means its default.
@@ -22,17 +53,31 @@ type Options struct {
 	// ServerName is how callers are told of the server in errors. Default: the
 	// host of Upstream.
 	ServerName string
-	Sampling   Sampling
+	// SSE is true for a server of the HTTP+SSE transport of 2024-11-05, whose
+	// Upstream is the address of its stream.
+	SSE bool
+	// SteerToSessions makes callers of the stateless era fall back to sessions
+	// where the server is to have sampling.
+	SteerToSessions bool
+	// External is true for a server whose addresses are a load balancer's: no
+	// session is pinned to one of them.
+	External bool
+	// UpstreamHeader returns headers that each request to the server carries in
+	// place of the caller's of the same name; nil where there are none.
+	UpstreamHeader func() (http.Header, error)
+	Sampling       Sampling
+	// Sealer makes and opens the names of sessions. Default: one with a key that
+	// nobody else has.
+	Sealer *seal.Sealer
+	// Replicas is the host:port at which all samplers of this server are found,
+	// Self the host:port of this one among them. Empty means that there is no
+	// other one.
+	Replicas, Self string
 	// Logger gets no message content, token or session id. Default: none.
 	Logger *slog.Logger
+	// Settings are those to begin with; Configure replaces them.
+	Settings Settings
 
-	// MaxBodyBytes bounds the body of a caller's request; 16 MiB.
-	MaxBodyBytes int64
-	// MaxEventBytes bounds one server-sent event; 16 MiB.
-	MaxEventBytes int
-	// MaxSessions bounds the sessions held. The longest idle one makes room; if
-	// all are in use, initialize is refused with 503. 10000.
-	MaxSessions int
 	// MaxAnswers bounds the sampling requests of all sessions that are answered
 	// at the same time; 256.
 	MaxAnswers int
@@ -60,6 +105,9 @@ type Options struct {
 	ReadTimeout time.Duration
 	// WriteTimeout bounds one write to a caller that does not read; 1 min.
 	WriteTimeout time.Duration
+	// KeepAlive is how long a caller's event stream is silent before it gets a
+	// comment, which load balancers between take for life; 25 s.
+	KeepAlive time.Duration
 
 	// Transport carries requests to the server. Default: one made for it.
 	Transport http.RoundTripper
@@ -91,9 +139,9 @@ func (o *Options) complete() error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	orDefault(&o.MaxBodyBytes, 16<<20)
-	orDefault(&o.MaxEventBytes, sse.DefaultMaxEventBytes)
-	orDefault(&o.MaxSessions, 10_000)
+	if o.Sealer == nil {
+		o.Sealer = seal.NewRandomSealer()
+	}
 	orDefault(&o.MaxAnswers, 256)
 	orDefault(&o.MaxAnswerBytes, 64<<20)
 	orDefault(&o.MaxBufferBytes, 256<<10)
@@ -103,6 +151,7 @@ func (o *Options) complete() error {
 	orDefault(&o.AnswerTimeout, 30*time.Second)
 	orDefault(&o.ReadTimeout, 30*time.Second)
 	orDefault(&o.WriteTimeout, time.Minute)
+	orDefault(&o.KeepAlive, 25*time.Second)
 	if o.LookupNetIP == nil {
 		o.LookupNetIP = net.DefaultResolver.LookupNetIP
 	}

@@ -31,6 +31,10 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	if h.steer(w, r, m) {
 		return
 	}
+	if m.IsRequest() && isModern(m, r.Header) {
+		h.serveModern(w, r, m, body)
+		return
+	}
 	h.serveMessage(w, r, m, body, isCall)
 }
 

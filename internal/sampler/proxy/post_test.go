@@ -17,9 +17,12 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
+// defaultAnswers is the default of Settings.MaxAnswersPerSession.
+const defaultAnswers = 64
+
 func TestWhatIsAnsweredWithoutTheServer(t *testing.T) {
 	server := &fakeServer{}
-	endpoint, h := newFront(t, server, func(o *Options) { o.MaxBodyBytes = 100 })
+	endpoint, h := newFront(t, server, func(o *Options) { o.Settings.MaxBodyBytes = 100 })
 	base := strings.TrimSuffix(endpoint, "/mcp")
 	for name, tc := range map[string]struct {
 		method, target, body string
@@ -171,7 +174,7 @@ func TestStreamsThatAreOdd(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			endpoint, _ := newFront(t, &fakeServer{call: tc.call}, func(o *Options) { o.MaxEventBytes = 1000 })
+			endpoint, _ := newFront(t, &fakeServer{call: tc.call}, func(o *Options) { o.Settings.MaxEventBytes = 1000 })
 			got := ask(t, http.MethodPost, endpoint, callBody, headerSession, begin(t, endpoint))
 			if diff := cmp.Diff(tc.wantBody, got.body); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
@@ -319,12 +322,12 @@ func TestAnswerIsTriedAgainWhereTheConnectionBreaks(t *testing.T) {
 }
 
 func TestMoreSamplingThanOneSessionMay(t *testing.T) {
-	asked, ended := make(chan struct{}, maxAnswers), make(chan struct{}, maxAnswers)
+	asked, ended := make(chan struct{}, defaultAnswers), make(chan struct{}, defaultAnswers)
 	var stream strings.Builder
-	for i := range maxAnswers + 1 {
+	for i := range defaultAnswers + 1 {
 		fmt.Fprintf(&stream, "data: {\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"sampling/createMessage\",\"params\":{}}\n\n", i)
 	}
-	server := &fakeServer{answers: make(chan string, 2*maxAnswers)}
+	server := &fakeServer{answers: make(chan string, 2*defaultAnswers)}
 	server.call = func(w http.ResponseWriter, r *http.Request) {
 		events(stream.String())(w, r)
 		_ = http.NewResponseController(w).Flush()
@@ -340,7 +343,7 @@ func TestMoreSamplingThanOneSessionMay(t *testing.T) {
 		t.Errorf("answer %s, want %s", got, want)
 	}
 	leave()
-	for range maxAnswers {
+	for range defaultAnswers {
 		await(t, "a model call ends", ended)
 	}
 }

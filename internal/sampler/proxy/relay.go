@@ -40,10 +40,7 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	out := newCallerWriter(w, h.opts.WriteTimeout)
 	defer out.end()
 	header := w.Header()
-	for name, values := range resp.Header {
-		header[name] = values
-	}
-	removeHopByHop(header)
+	callerHeader(header, resp.Header, in.session)
 	if !isEventStream(resp.Header) {
 		w.WriteHeader(resp.StatusCode)
 		return h.relayBody(r, out, resp)
@@ -69,7 +66,7 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	}
 	h.opts.Logger.Warn("a stream of the server broke off", "session", in.session.digest, "error", err)
 	if errors.Is(err, sse.ErrTooLarge) && in.call != nil {
-		in.writeError(out, fmt.Sprintf("the MCP server sent a message larger than %d bytes", h.opts.MaxEventBytes))
+		in.writeError(out, fmt.Sprintf("the MCP server sent a message larger than %d bytes", h.settings().MaxEventBytes))
 		return outcome{over: true}
 	}
 	out.flush()
@@ -99,7 +96,7 @@ type onlyReader struct{ io.Reader }
 
 // relayEvents copies an event stream, event by event.
 func (h *Handler) relayEvents(ctx context.Context, out *callerWriter, body io.Reader, in *inspector) error {
-	events := sse.NewScanner(flushReader{body, out}, h.opts.MaxEventBytes)
+	events := sse.NewScanner(flushReader{body, out}, h.settings().MaxEventBytes)
 	taken := false
 	var kept []byte
 	for {

@@ -13,10 +13,6 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
-// maxAnswers bounds the sampling requests of one session that are answered at
-// the same time. A server that asks for more is told so.
-const maxAnswers = 64
-
 // session is what is known of one session between a caller and the server. A
 // server that gives no session ids has anonymous ones, one for each exchange.
 type session struct {
@@ -242,10 +238,10 @@ func (s *session) onlyCall() *call {
 }
 
 // beginAnswer is false where too many run already.
-func (s *session) beginAnswer(a *answer) bool {
+func (s *session) beginAnswer(a *answer, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.answers) >= maxAnswers {
+	if len(s.answers) >= most {
 		return false
 	}
 	s.answers[a] = struct{}{}

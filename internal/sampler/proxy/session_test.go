@@ -100,7 +100,7 @@ func TestSessionsBeginAndEnd(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			endpoint, h := newFront(t, tc.server, func(o *Options) { o.MaxSessions = tc.max })
+			endpoint, h := newFront(t, tc.server, func(o *Options) { o.Settings.MaxSessions = tc.max })
 			for i, s := range tc.steps {
 				var header []string
 				if s.session != "" {
@@ -141,7 +141,7 @@ func TestInitializeWithAnErrorBeginsNoSession(t *testing.T) {
 func TestNoRoomForASession(t *testing.T) {
 	done := make(chan struct{})
 	server := &fakeServer{call: streamUntil(done)}
-	endpoint, _ := newFront(t, server, func(o *Options) { o.MaxSessions = 1 })
+	endpoint, _ := newFront(t, server, func(o *Options) { o.Settings.MaxSessions = 1 })
 	session := begin(t, endpoint)
 	busy := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
 	defer busy.Body.Close()

@@ -8,13 +8,13 @@ import (
 
 // sessions holds the sessions by the server's id.
 type sessions struct {
-	max int
+	max func() int
 
 	mu   sync.Mutex
 	byID map[string]*session
 }
 
-func newSessions(limit int) *sessions {
+func newSessions(limit func() int) *sessions {
 	return &sessions{max: limit, byID: map[string]*session{}}
 }
 
@@ -62,7 +62,7 @@ func (t *sessions) adopt(s *session) *session {
 		known.use()
 		return known
 	}
-	if len(t.byID) >= t.max {
+	if len(t.byID) >= t.max() {
 		return nil
 	}
 	s.use()
@@ -95,7 +95,7 @@ func (t *sessions) put(s *session) (gone []*session, ok bool) {
 func (t *sessions) full() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.byID) < t.max {
+	if len(t.byID) < t.max() {
 		return false
 	}
 	for _, s := range t.byID {
@@ -108,7 +108,7 @@ func (t *sessions) full() bool {
 
 // makeRoom takes the longest idle session out where the table is full.
 func (t *sessions) makeRoom() (evicted *session, ok bool) {
-	if len(t.byID) < t.max {
+	if len(t.byID) < t.max() {
 		return nil, true
 	}
 	var oldest time.Time

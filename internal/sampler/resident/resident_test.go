@@ -115,7 +115,7 @@ func fullSampler(t *testing.T) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := proxy.New(proxy.Options{Upstream: upstream, Sampling: noSampling{}, MaxSessions: 1})
+	h, err := proxy.New(proxy.Options{Upstream: upstream, Sampling: noSampling{}, Settings: proxy.Settings{MaxSessions: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
