@@ -102,12 +102,23 @@ const (
 	ServerNotMCP ServerState = "NotMCP"
 )
 
+// Eras of the protocol, as Server.Era has them.
+const (
+	// EraLegacy is that of sessions, versions up to 2025-11-25.
+	EraLegacy = "Legacy"
+	// EraModern is the stateless one, version 2026-07-28 and later.
+	EraModern = "Modern"
+)
+
 // Server is what the resident session found out about the MCP server.
 type Server struct {
 	State           ServerState `json:"state"`
 	Name            string      `json:"name,omitempty"`
 	Version         string      `json:"version,omitempty"`
 	ProtocolVersion string      `json:"protocolVersion,omitempty"`
+	// Era is EraLegacy, or EraModern for a server that has no sessions; empty as
+	// long as it is not known.
+	Era string `json:"era,omitempty"`
 	// Tools is the number of tools it lists; absent if it has no tools
 	// capability.
 	Tools *int32 `json:"tools,omitempty"`
