@@ -29,10 +29,20 @@ policy:
 // full has no field at its default.
 func full() config.Effective {
 	return config.Effective{
-		APIVersion:      config.APIVersion,
-		Server:          config.Server{Name: "notes", Namespace: "team-a"},
-		Upstream:        config.Upstream{URL: "http://notes-server.team-a.svc:8000/mcp"},
+		APIVersion: config.APIVersion,
+		Server:     config.Server{Name: "notes", Namespace: "team-a"},
+		Upstream: config.Upstream{
+			URL: "https://notes.example.com/sse", Transport: config.TransportSSE, ProtocolEra: config.EraLegacy, External: true,
+			Headers: []config.Header{
+				{Name: "Authorization", ValueFrom: &config.Credential{File: "/keys/notes", Ref: "Secret notes, key token"}},
+				{Name: "X-Team", Value: "a"},
+			},
+			CAFile: "/ca/ca.crt",
+		},
 		ResidentSession: config.ResidentSession{Mode: config.ResidentHold},
+		Sessions:        config.Sessions{KeyFile: "/keys/session", Replicas: "notes-peers.team-a.svc:8080"},
+		AllowedOrigins:  []string{"https://app.example.com", "*"},
+		Limits:          config.Limits{RequestBytes: 2048, EventBytes: 4096, Sessions: 2, Streams: 3, SamplingPerSession: 4},
 		Policy: &config.Policy{
 			Name: "mine",
 			Mode: config.ModeFallback,
@@ -65,10 +75,15 @@ func TestDecodeFillsInTheDocumentedDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &config.Effective{
-		APIVersion:      config.APIVersion,
-		Server:          config.Server{Name: "notes"},
-		Upstream:        config.Upstream{URL: "http://127.0.0.1:8000/mcp"},
+		APIVersion: config.APIVersion,
+		Server:     config.Server{Name: "notes"},
+		Upstream: config.Upstream{
+			URL: "http://127.0.0.1:8000/mcp", Transport: config.TransportStreamableHTTP, ProtocolEra: config.EraAuto,
+		},
 		ResidentSession: config.ResidentSession{Mode: config.ResidentProbe},
+		Limits: config.Limits{
+			RequestBytes: 16 << 20, EventBytes: 16 << 20, Sessions: 10_000, Streams: 20_000, SamplingPerSession: 64,
+		},
 		Policy: &config.Policy{
 			Name: "mine",
 			Mode: config.ModeAlways,
@@ -95,8 +110,11 @@ func TestEncodeAndDecodeGiveTheSameValue(t *testing.T) {
 		"every field set": full(),
 		"no policy": {
 			APIVersion: config.APIVersion, Server: config.Server{Name: "n"},
-			Upstream:        config.Upstream{URL: "http://h/mcp"},
+			Upstream: config.Upstream{
+				URL: "http://h/mcp", Transport: config.TransportStreamableHTTP, ProtocolEra: config.EraAuto,
+			},
 			ResidentSession: config.ResidentSession{Mode: config.ResidentOff},
+			Limits:          config.Limits{RequestBytes: 2048, EventBytes: 4096, Sessions: 2, Streams: 3, SamplingPerSession: 4},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,6 +152,8 @@ func TestHashFollowsTheMeaning(t *testing.T) {
 	spelled := *short
 	implicit := spelled.WithDefaults()
 	implicit.ResidentSession.Mode = ""
+	implicit.Upstream.Transport, implicit.Upstream.ProtocolEra = "", ""
+	implicit.Limits = config.Limits{}
 	implicit.Policy.Mode = ""
 	implicit.Policy.Providers[0].Timeout = 0
 	implicit.Policy.Providers[0].OpenAI = nil
@@ -147,6 +167,9 @@ func TestHashFollowsTheMeaning(t *testing.T) {
 		"another default":     func(e *config.Effective) { e.Policy.Models.Default = "large" },
 		"no policy":           func(e *config.Effective) { e.Policy = nil },
 		"another retry count": func(e *config.Effective) { e.Policy.Providers[0].Retries = 1 },
+		"another limit":       func(e *config.Effective) { e.Limits.Streams = 5 },
+		"another origin":      func(e *config.Effective) { e.AllowedOrigins[0] = "https://other.example.com" },
+		"another header":      func(e *config.Effective) { e.Upstream.Headers[1].Value = "b" },
 		"no temperature":      func(e *config.Effective) { e.Policy.Parameters.Temperature = nil },
 	} {
 		e := full()
@@ -160,6 +183,9 @@ func TestHashFollowsTheMeaning(t *testing.T) {
 func TestWithDefaultsSharesNothing(t *testing.T) {
 	e := full()
 	c := e.WithDefaults()
+	c.Upstream.Headers[0].ValueFrom.File = "other"
+	c.Upstream.Headers[1].Value = "other"
+	c.AllowedOrigins[0] = "other"
 	c.Policy.Name = "other"
 	c.Policy.Providers[0].Credential.File = "other"
 	c.Policy.Providers[0].OpenAI.MaxTokensField = "other"
@@ -186,6 +212,8 @@ func TestDecodeIsStrict(t *testing.T) {
 		"a key in another case": {replace("server:", "Server:"), []string{"Server: unknown key"}},
 		"a key that is there twice": {func(s string) string { return s + "\nserver: {name: b}\n" },
 			[]string{`"server" already set`}},
+		"a text as a truth value": {replace("upstream: {", `upstream: {external: "yes", `),
+			[]string{"upstream.external: is a text, must be true or false"}},
 		"a number as a name":     {replace("name: notes", "name: 5"), []string{"server.name: is a number, must be a text"}},
 		"a text as retries":      {replace("type: OpenAI,", "type: OpenAI, retries: many,"), []string{"policy.providers[0].retries: is a text"}},
 		"a fraction as retries":  {replace("type: OpenAI,", "type: OpenAI, retries: 1.5,"), []string{"policy.providers[0].retries: 1.5 is not a whole number"}},
@@ -227,6 +255,9 @@ func TestValidateNamesThePathAndWhatToWrite(t *testing.T) {
 	provider := func(f func(*config.Provider)) func(*config.Effective) {
 		return func(e *config.Effective) { f(&e.Policy.Providers[0]) }
 	}
+	header := func(h config.Header) func(*config.Effective) {
+		return func(e *config.Effective) { e.Upstream.Headers = []config.Header{h} }
+	}
 	for name, tc := range map[string]struct {
 		change func(*config.Effective) // of full
 		want   []string                // nil: valid
@@ -246,6 +277,46 @@ func TestValidateNamesThePathAndWhatToWrite(t *testing.T) {
 		"an upstream port of 0":  {func(e *config.Effective) { e.Upstream.URL = "http://h:0/mcp" }, []string{"upstream.url: has port 0"}},
 		"an upstream with a query": {func(e *config.Effective) { e.Upstream.URL = "http://h/mcp?a=b" },
 			[]string{"upstream.url: has a query"}},
+		"an unknown transport": {func(e *config.Effective) { e.Upstream.Transport = "Stdio" },
+			[]string{`upstream.transport: is "Stdio": write StreamableHTTP or SSE`}},
+		"an unknown era": {func(e *config.Effective) { e.Upstream.ProtocolEra = "Modern" },
+			[]string{`upstream.protocolEra: is "Modern": write Auto or Legacy`}},
+		"certificates for a server without TLS": {func(e *config.Effective) { e.Upstream.URL = "http://h/mcp" },
+			[]string{"upstream.caFile: counts for https only"}},
+		"a header without a name": {header(config.Header{Value: "x"}), []string{"upstream.headers[0].name: is missing"}},
+		"a header with a space":   {header(config.Header{Name: "X Team", Value: "x"}), []string{"upstream.headers[0].name: is no header name"}},
+		"a header of the protocol": {header(config.Header{Name: "mcp-session-id", Value: "x"}),
+			[]string{`upstream.headers[0].name: "mcp-session-id" is set for each request: leave it out`}},
+		"a header of the transport": {header(config.Header{Name: "Content-length", Value: "1"}),
+			[]string{`upstream.headers[0].name: "Content-length" is set for each request`}},
+		"a header without a value": {header(config.Header{Name: "X-Team"}), []string{"upstream.headers[0]: has no value"}},
+		"a header with two values": {header(config.Header{Name: "X-Team", Value: "x", ValueFrom: &config.Credential{Env: "X"}}),
+			[]string{"upstream.headers[0]: has value and valueFrom"}},
+		"a header from nowhere": {header(config.Header{Name: "X-Team", ValueFrom: &config.Credential{}}),
+			[]string{"upstream.headers[0].valueFrom: says neither file nor env"}},
+		"a header with a line end": {header(config.Header{Name: "X-Team", Value: "sk-secret\r\nX-Other: y"}),
+			[]string{"upstream.headers[0].value: has a line end"}},
+		"a header twice": {func(e *config.Effective) { e.Upstream.Headers[1].Name = "authorization" },
+			[]string{`upstream.headers[1].name: "authorization" is there twice`}},
+		"replicas without a port": {func(e *config.Effective) { e.Sessions.Replicas = "peers" },
+			[]string{`sessions.replicas: is "peers": write host:port`}},
+		"replicas with a port of 0": {func(e *config.Effective) { e.Sessions.Replicas = "peers:0" },
+			[]string{`sessions.replicas: is "peers:0"`}},
+		"replicas without a common key": {func(e *config.Effective) { e.Sessions.KeyFile = "" },
+			[]string{"sessions.keyFile: is missing"}},
+		"one sampler that keeps no key": {func(e *config.Effective) { e.Sessions = config.Sessions{} }, nil},
+		"an origin with a path": {func(e *config.Effective) { e.AllowedOrigins[0] = "https://app.example.com/" },
+			[]string{`allowedOrigins[0]: is "https://app.example.com/": write scheme://host`}},
+		"an origin without a scheme": {func(e *config.Effective) { e.AllowedOrigins[0] = "app.example.com" },
+			[]string{`allowedOrigins[0]: is "app.example.com"`}},
+		"an origin of an extension": {func(e *config.Effective) { e.AllowedOrigins[0] = "vscode-webview://abc" }, nil},
+		"a request limit too small": {func(e *config.Effective) { e.Limits.RequestBytes = 10 },
+			[]string{"limits.requestBytes: is 10: write 1024 to 268435456"}},
+		"an event limit too large": {func(e *config.Effective) { e.Limits.EventBytes = 1 << 30 }, []string{"limits.eventBytes: is 1073741824"}},
+		"sessions below zero":      {func(e *config.Effective) { e.Limits.Sessions = -1 }, []string{"limits.sessions: is -1: write 1 to 1000000"}},
+		"too many streams":         {func(e *config.Effective) { e.Limits.Streams = 2_000_000 }, []string{"limits.streams: is 2000000"}},
+		"too much sampling": {func(e *config.Effective) { e.Limits.SamplingPerSession = 257 },
+			[]string{"limits.samplingPerSession: is 257: write 1 to 256"}},
 		"an unknown resident mode": {func(e *config.Effective) { e.ResidentSession.Mode = "Always" },
 			[]string{`residentSession.mode: is "Always": write Probe or Hold or Off`}},
 		"an unknown mode": {func(e *config.Effective) { e.Policy.Mode = "Never" },

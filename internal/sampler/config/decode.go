@@ -116,6 +116,10 @@ func checkShape(path string, v any, t reflect.Type) []error {
 		if _, ok := v.(string); !ok {
 			return []error{wrongType(path, v, "a text (put it in quotes)")}
 		}
+	case reflect.Bool:
+		if _, ok := v.(bool); !ok {
+			return []error{wrongType(path, v, "true or false")}
+		}
 	case reflect.Int, reflect.Int64:
 		n, ok := v.(json.Number)
 		if !ok {
