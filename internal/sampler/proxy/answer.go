@@ -163,9 +163,9 @@ func (h *Handler) deliver(ctx context.Context, s *session, header http.Header, l
 	}
 	sending, cancel := context.WithTimeout(ctx, h.opts.AnswerTimeout)
 	defer cancel()
-	resp, err := h.send(sending, s.address, http.MethodPost, "", header, body)
+	resp, err := h.post(sending, s, header, body)
 	if err != nil && sending.Err() == nil {
-		resp, err = h.send(sending, s.address, http.MethodPost, "", header, body)
+		resp, err = h.post(sending, s, header, body)
 	}
 	if err != nil {
 		if ctx.Err() == nil {

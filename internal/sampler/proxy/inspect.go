@@ -19,6 +19,12 @@ type inspector struct {
 	resumed bool
 	// onResponse is told the response to the call before the caller gets it.
 	onResponse func(wire.Message)
+	// onEvent, where set, sees each event first; what it takes goes no further.
+	// A stream of the HTTP+SSE transport names its endpoint so.
+	onEvent func(*sse.Event) (taken bool)
+	// onAnswer, where set, is told each response on a stream that many calls share,
+	// and returns what is to be run when it has been written.
+	onAnswer func(wire.Message) (passed func())
 	// answered is true once that response came.
 	answered bool
 	// passed, where set, is run when the event looked at last has been written.
@@ -32,6 +38,9 @@ type inspector struct {
 func (in *inspector) take(e *sse.Event) bool {
 	if len(e.Data) == 0 {
 		return false
+	}
+	if in.onEvent != nil && in.onEvent(e) {
+		return true
 	}
 	m, err := wire.ParseMessage(e.Data)
 	if err != nil {
@@ -54,6 +63,8 @@ func (in *inspector) take(e *sse.Event) bool {
 		// Sampling of a call that is over ends when the caller has the result,
 		// even if the server keeps the stream open.
 		in.passed = func() { in.session.endCall(in.call, true) }
+	case m.IsResponse() && in.onAnswer != nil:
+		in.passed = in.onAnswer(m)
 	}
 	return false
 }

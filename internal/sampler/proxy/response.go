@@ -17,26 +17,33 @@ import (
 // policy, by guessing an id. Every session counts that the server may take the
 // message to be in. It reports whether it did; the caller has then been answered.
 func (h *Handler) holdBack(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) bool {
-	i := slices.IndexFunc(r.Header[headerSession], func(id string) bool {
+	answersTaken := slices.ContainsFunc(r.Header[headerSession], func(id string) bool {
 		s := h.sessions.get(id)
-		if s == nil {
-			return false
-		}
-		taken := s.allTaken()
-		return len(taken) > 0 && slices.ContainsFunc(responseKeys(m, body), func(key string) bool {
-			return taken[shorten(key)] || taken[looseKey(key)]
-		})
+		return s != nil && s.answersTaken(m, body)
 	})
-	if i < 0 {
+	if !answersTaken {
 		return false
 	}
+	h.heldBack(w, body)
+	return true
+}
+
+// answersTaken reports whether a message answers a request that was taken off.
+func (s *session) answersTaken(m wire.Message, body []byte) bool {
+	taken := s.allTaken()
+	return len(taken) > 0 && slices.ContainsFunc(responseKeys(m, body), func(key string) bool {
+		return taken[shorten(key)] || taken[looseKey(key)]
+	})
+}
+
+// heldBack tells a caller that its answer went no further.
+func (h *Handler) heldBack(w http.ResponseWriter, body []byte) {
 	h.opts.Logger.Debug("a caller answered a sampling request that it did not get")
 	if isBatch(body) {
 		fail(w, http.StatusBadRequest, nil, codeInvalidRequest, "the batch answers a request that was not sent to this caller: leave that answer out")
-		return true
+		return
 	}
 	w.WriteHeader(http.StatusAccepted)
-	return true
 }
 
 // responseKeys returns the keys of the ids under which a server may find

@@ -14,6 +14,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -72,6 +73,11 @@ func (h *Handler) send(ctx context.Context, address, method, query string, heade
 	} else {
 		target.RawQuery += "&" + query
 	}
+	return h.sendTo(ctx, &target, method, header, body)
+}
+
+// sendTo makes a request to a URL of the server. header is used as it is.
+func (h *Handler) sendTo(ctx context.Context, target *url.URL, method string, header http.Header, body []byte) (*http.Response, error) {
 	var reader io.Reader
 	if body != nil {
 		reader = bytes.NewReader(body)
