@@ -75,6 +75,10 @@ test-chart: ## Only the Helm chart (go test ./test/chart -update rewrites the go
 test-dataplane: ## Only the sampler against MCP servers and callers of other makers
 	@hack/test.sh dataplane
 
+.PHONY: test-peers
+test-peers: ## Only the sampler against pinned servers, callers and conformance suites of other makers
+	@hack/test.sh peers
+
 .PHONY: test-e2e
 test-e2e: ## Only end to end on a real cluster
 	@hack/test.sh e2e

@@ -6,6 +6,7 @@
 #   hack/test.sh api         what needs a real API server and etcd
 #   hack/test.sh chart       the Helm chart, with the real helm
 #   hack/test.sh dataplane   the sampler against servers and callers of other makers
+#   hack/test.sh peers       the same with their own programs and conformance suites
 #   hack/test.sh e2e         the product on a real cluster
 #
 # What a phase needs is installed or built when it is missing (Debian, as root).
@@ -66,12 +67,12 @@ packages() {
 	all=$(go list ./... | grep -v "^$module/test/e2e")
 	api=$(go list -test -f '{{if .ForTest}}{{.ForTest}} {{join .Deps " "}}{{end}}' ./... |
 		awk '/ sigs.k8s.io\/controller-runtime\/pkg\/envtest/ {print $1}' | sort -u | grep -v "^$module/test/e2e" || true)
-	local chart="^$module/test/chart" dataplane="^$module/(test/dataplane|examples)(/|$)"
+	local chart="^$module/test/chart" dataplane="^$module/(test/dataplane|examples)(/|$)" peers="^$module/test/peers"
 	case $1 in
 	api) echo "$api" ;;
 	chart) grep -E "$chart" <<<"$all" ;;
 	dataplane) grep -E "$dataplane" <<<"$all" ;;
-	unit) grep -vE -e "$chart" -e "$dataplane" <<<"$all" | grep -vxF -f <(echo "${api:-none}") ;;
+	unit) grep -vE -e "$chart" -e "$dataplane" -e "$peers" <<<"$all" | grep -vxF -f <(echo "${api:-none}") ;;
 	esac
 }
 
@@ -120,6 +121,12 @@ phase_dataplane() {
 	go test -race -timeout 15m $list
 }
 
+phase_peers() {
+	hack/peers.sh >/dev/null # the slow part of it, before the tests' deadline runs
+	# Not cached: go test does not see the programs that it runs.
+	go test -count=1 -timeout 10m ./test/peers
+}
+
 phase_e2e() {
 	local why
 	why=$(why_no_cluster)
@@ -160,7 +167,7 @@ finish() {
 
 case ${1:-} in
 all) trap finish EXIT && run unit api chart dataplane e2e ;;
-unit | api | chart | dataplane | e2e) trap finish EXIT && run "$1" ;;
+unit | api | chart | dataplane | peers | e2e) trap finish EXIT && run "$1" ;;
 -h | --help) usage ;;
 *) usage && exit 2 ;;
 esac

@@ -1,0 +1,13 @@
+// Calls a tool as a client without sampling, with version 1 of the official
+// TypeScript SDK.
+//
+//   node typescript1.mjs URL legacy TOOL ARGUMENTS
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+
+const [url, , name, args] = process.argv.slice(2);
+const client = new Client({ name: 'caller', version: '1.0.0' });
+await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+const result = await client.callTool({ name, arguments: JSON.parse(args) });
+console.log(result.content[0].text);
+await client.close();
