@@ -21,20 +21,9 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 		h.noRoom(w, m)
 		return
 	}
-	caller := wire.InitializeSampling(m.Params)
-	declared := h.opts.Sampling.Declare(caller)
-	if declared != caller {
-		patched, err := wire.DeclareSampling(body, declared)
-		if err != nil {
-			// Not what the specification says, so the server is to refuse it.
-			h.opts.Logger.Debug("initialize goes on as it came", "error", err)
-			declared = caller
-		} else {
-			body = patched
-		}
-	}
+	body, caller, declared := h.declare(m, body)
 	header := endToEnd(r.Header)
-	resp, address, err := h.sendInitialize(r.Context(), r.URL.RawQuery, header, body)
+	resp, address, err := h.sendFirst(r.Context(), http.MethodPost, r.URL.RawQuery, header, body)
 	if err != nil {
 		h.unreachable(w, r, m.ID, err)
 		return
@@ -86,17 +75,34 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	h.relay(w, r, resp, in).finish()
 }
 
-// sendInitialize sends an initialize request to one of the server's addresses,
-// and to another one where that cannot be reached. The session stays where it
-// began.
-func (h *Handler) sendInitialize(ctx context.Context, query string, header http.Header, body []byte) (*http.Response, string, error) {
+// declare puts the sampling capability into an initialize request. It returns
+// what the caller declares and what the server is told.
+func (h *Handler) declare(m wire.Message, body []byte) (patched []byte, caller, declared wire.SamplingCapability) {
+	caller = wire.InitializeSampling(m.Params)
+	declared = h.opts.Sampling.Declare(caller)
+	if declared == caller {
+		return body, caller, declared
+	}
+	patched, err := wire.DeclareSampling(body, declared)
+	if err != nil {
+		// Not what the specification says, so the server is to refuse it.
+		h.opts.Logger.Debug("initialize goes on as it came", "error", err)
+		return body, caller, caller
+	}
+	return patched, caller, declared
+}
+
+// sendFirst sends the first request of a session to one of the server's
+// addresses, and to another one where that cannot be reached. The session stays
+// where it began.
+func (h *Handler) sendFirst(ctx context.Context, method, query string, header http.Header, body []byte) (*http.Response, string, error) {
 	addresses, err := h.addresses(ctx)
 	if err != nil {
 		return nil, "", err
 	}
 	for _, address := range addresses {
 		var resp *http.Response
-		resp, err = h.send(ctx, address, http.MethodPost, query, header, body)
+		resp, err = h.send(ctx, address, method, query, header, body)
 		if err == nil {
 			return resp, address, nil
 		}

@@ -25,7 +25,9 @@ type session struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	// listener holds the server's GET stream; nil for an anonymous session.
-	listener   *listener
+	listener *listener
+	// sse is what a session of the HTTP+SSE transport has instead; nil for others.
+	sse        *sseSession
 	complaints *complaints
 
 	mu       sync.Mutex
@@ -97,7 +99,9 @@ func (s *session) end() {
 		return
 	}
 	s.cancel(errSessionEnded)
-	s.listener.log.close()
+	if s.listener != nil {
+		s.listener.log.close()
+	}
 }
 
 func (s *session) view() Session {

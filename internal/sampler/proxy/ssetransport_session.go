@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// sessionParameter names a session in the endpoint that callers of the HTTP+SSE
+// transport post to.
+const sessionParameter = "mcp-sampling-session"
+
+// errLeaving is why a stream ends when the handler is about to.
+var errLeaving = errors.New("the sampler is shutting down")
+
+// sseSession is what a session of the HTTP+SSE transport has besides: it lives
+// as long as its stream.
+type sseSession struct {
+	// end ends the stream.
+	end context.CancelCauseFunc
+
+	mu sync.Mutex
+	// endpoint is where the server takes messages, at the server's own host.
+	endpoint *url.URL
+	// running are the calls without an answer, with what ends each of them.
+	running map[*call]func()
+	// leaving is true where the stream is to end with its last call.
+	leaving bool
+}
+
+// begin notes a call whose answer will come on the stream. over is run once,
+// when that is there or will not come.
+func (t *sseSession) begin(c *call, over func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running[c] = over
+}
+
+// find returns the running call with the key of an id; nil if there is none.
+func (t *sseSession) find(key string) *call {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.running {
+		if c.key == key {
+			return c
+		}
+	}
+	return nil
+}
+
+// finish ends a call, if it still runs.
+func (t *sseSession) finish(c *call) {
+	t.mu.Lock()
+	over := t.running[c]
+	delete(t.running, c)
+	last := t.leaving && len(t.running) == 0
+	t.mu.Unlock()
+	if over == nil {
+		return
+	}
+	over()
+	if last {
+		t.end(errLeaving)
+	}
+}
+
+// leave ends the stream once no call runs.
+func (t *sseSession) leave() {
+	t.mu.Lock()
+	t.leaving = true
+	idle := len(t.running) == 0
+	t.mu.Unlock()
+	if idle {
+		t.end(errLeaving)
+	}
+}
+
+// unanswered returns the calls that still run.
+func (t *sseSession) unanswered() []*call {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	calls := make([]*call, 0, len(t.running))
+	for c := range t.running {
+		calls = append(calls, c)
+	}
+	slices.SortFunc(calls, func(a, b *call) int { return strings.Compare(a.key, b.key) })
+	return calls
+}
+
+func (t *sseSession) setEndpoint(endpoint *url.URL) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.endpoint = endpoint
+}
+
+// target returns where a message goes that came with this query.
+func (t *sseSession) target(query string) *url.URL {
+	t.mu.Lock()
+	target := *t.endpoint
+	t.mu.Unlock()
+	for parameter := range strings.SplitSeq(query, "&") {
+		if name, _, _ := strings.Cut(parameter, "="); parameter == "" || name == sessionParameter {
+			continue
+		}
+		if target.RawQuery != "" {
+			target.RawQuery += "&"
+		}
+		target.RawQuery += parameter
+	}
+	return &target
+}
