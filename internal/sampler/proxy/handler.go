@@ -31,8 +31,6 @@ type Handler struct {
 	current  atomic.Pointer[Settings]
 	plain    *httputil.ReverseProxy
 	sessions *sessions
-	// modernOnly is set once the server has refused the session era.
-	modernOnly atomic.Bool
 	// answering holds one entry for each sampling request that is being answered.
 	answering chan struct{}
 	// answerBytes is the memory of their requests.

@@ -37,7 +37,6 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	s := h.newSession(id, address, caller, declared)
 	begun := false
 	begin := func(result wire.Message) {
-		h.learnEra(result, !isModern(m, header))
 		if s.id != "" && result.Error == nil {
 			begun = true
 			s.setVersion(wire.ResultProtocolVersion(result.Result))

@@ -347,39 +347,3 @@ func TestMoreSamplingThanOneSessionMay(t *testing.T) {
 		await(t, "a model call ends", ended)
 	}
 }
-
-func TestStatelessEraIsSteeredAway(t *testing.T) {
-	modern := `{"jsonrpc":"2.0","id":"d","method":"server/discover","params":{}}`
-	refused := `{"jsonrpc":"2.0","id":"d","error":{"code":-32022,"message":"sampling is served to protocol versions up to 2025-11-25 only: use initialize",` +
-		`"data":{"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"2026-07-28"}}}`
-	for name, tc := range map[string]struct {
-		off, modernOnly bool
-		wantStatus      int
-		wantBody        string
-	}{
-		"where sampling is declared":                       {wantStatus: 400, wantBody: refused},
-		"not where no sampling is declared":                {off: true, wantStatus: 200, wantBody: callResponse},
-		"not where the server has refused the session era": {modernOnly: true, wantStatus: 200, wantBody: callResponse},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := &fakeServer{}
-			front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if tc.modernOnly && r.Header.Get(headerVersion) == "" {
-					w.Header().Set("Content-Type", "application/json")
-					w.WriteHeader(http.StatusBadRequest)
-					_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":0,"error":{"code":-32022,"message":"too old"}}`)
-					return
-				}
-				server.ServeHTTP(w, r)
-			})
-			endpoint, _ := newFront(t, front, withSampling(&fakeSampling{off: tc.off}))
-			if tc.modernOnly {
-				ask(t, http.MethodPost, endpoint, initializeBody)
-			}
-			got := ask(t, http.MethodPost, endpoint, modern, headerVersion, "2026-07-28")
-			if got.status != tc.wantStatus || got.body != tc.wantBody {
-				t.Errorf("status %d and %s, want %d and %s", got.status, got.body, tc.wantStatus, tc.wantBody)
-			}
-		})
-	}
-}

@@ -2,9 +2,9 @@ package wire
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // InitializeSampling returns what the params of an initialize request say about
@@ -14,6 +14,11 @@ func InitializeSampling(params json.RawMessage) SamplingCapability {
 	if err != nil || capabilities == nil {
 		return SamplingCapability{}
 	}
+	return samplingIn(capabilities)
+}
+
+// samplingIn reads a client's capabilities.
+func samplingIn(capabilities json.RawMessage) SamplingCapability {
 	sampling, err := lookup(capabilities, "sampling")
 	if err != nil || !isObject(sampling) {
 		return SamplingCapability{}
@@ -40,60 +45,64 @@ func ResultProtocolVersion(result json.RawMessage) string {
 // capability want in place of what it declares. No byte outside of that
 // capability changes, and the body itself is returned where nothing does.
 func DeclareSampling(body []byte, want SamplingCapability) ([]byte, error) {
+	return declareAt(body, want, "params", "capabilities")
+}
+
+// declareAt declares sampling in the object at path, which is made where it is
+// missing.
+func declareAt(body []byte, want SamplingCapability, path ...string) ([]byte, error) {
 	if !want.Declared {
 		want.Tools = false
 	}
 	// A few rounds, as removing a member can uncover an earlier one of the same
 	// name.
 	for range maxEdits {
-		edited, done, err := declareOnce(body, want)
+		edited, done, err := declareOnce(body, want, path)
 		if err != nil {
-			return nil, fmt.Errorf("putting the sampling capability into initialize: %w", err)
+			return nil, fmt.Errorf("declaring sampling in %s: %w", strings.Join(path, "."), err)
 		}
 		if done {
 			return body, nil
 		}
 		body = edited
 	}
-	return nil, errors.New("putting the sampling capability into initialize: members repeat too often")
+	return nil, fmt.Errorf("declaring sampling in %s: members repeat too often", strings.Join(path, "."))
 }
 
 const maxEdits = 16
 
 // declareOnce makes the first edit that body needs; done is true where it needs
 // none.
-func declareOnce(body []byte, want SamplingCapability) (edited []byte, done bool, err error) {
-	params, ok, err := find(body, 0, len(body), "params")
-	if err != nil {
-		return nil, false, err
-	}
-	if !ok || !isObject(body[params.valueStart:params.valueEnd]) {
-		return nil, false, errors.New("the request has no params object")
-	}
-	capabilities, ok, err := find(body, params.valueStart, params.valueEnd, "capabilities")
-	if err != nil {
-		return nil, false, err
-	}
-	if !ok {
-		if !want.Declared {
+func declareOnce(body []byte, want SamplingCapability, path []string) (edited []byte, done bool, err error) {
+	at := member{valueEnd: len(body)}
+	for _, name := range path {
+		f, ok, err := find(body, at.valueStart, at.valueEnd, name)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case ok && isObject(body[f.valueStart:f.valueEnd]):
+			at = f
+		case !want.Declared:
 			return body, true, nil
+		case ok:
+			return nil, false, fmt.Errorf("%s is not an object", name)
+		default:
+			return appendMember(body, at.valueStart, at.valueEnd, `"`+name+`":{}`), false, nil
 		}
-		return appendMember(body, params.valueStart, params.valueEnd, `"capabilities":{}`), false, nil
 	}
-	if !isObject(body[capabilities.valueStart:capabilities.valueEnd]) {
-		if !want.Declared {
-			return body, true, nil
-		}
-		return nil, false, errors.New("capabilities is not an object")
+	empty := "{}"
+	if want.Tools {
+		empty = `{"tools":{}}`
 	}
-	return declareIn(body, capabilities, "sampling", want.Declared, func(sampling member) ([]byte, bool, error) {
-		return declareIn(body, sampling, "tools", want.Tools, nil)
+	return declareIn(body, at, "sampling", empty, want.Declared, func(sampling member) ([]byte, bool, error) {
+		return declareIn(body, sampling, "tools", "{}", want.Tools, nil)
 	})
 }
 
-// declareIn makes the member name of the object parent an object (wanted) or
-// absent, and goes on with next where it is there as it should be.
-func declareIn(body []byte, parent member, name string, wanted bool,
+// declareIn makes the member name of the object parent an object (wanted; empty
+// where there was none) or absent, and goes on with next where it is there as it
+// should be.
+func declareIn(body []byte, parent member, name, empty string, wanted bool,
 	next func(member) ([]byte, bool, error),
 ) ([]byte, bool, error) {
 	f, ok, err := find(body, parent.valueStart, parent.valueEnd, name)
@@ -107,9 +116,9 @@ func declareIn(body []byte, parent member, name string, wanted bool,
 	case !wanted:
 		return removeMember(body, parent, f), false, nil
 	case !ok:
-		return appendMember(body, parent.valueStart, parent.valueEnd, `"`+name+`":{}`), false, nil
+		return appendMember(body, parent.valueStart, parent.valueEnd, `"`+name+`":`+empty), false, nil
 	case !there:
-		return splice(body, f.valueStart, f.valueEnd, "{}"), false, nil
+		return splice(body, f.valueStart, f.valueEnd, empty), false, nil
 	case next != nil:
 		return next(f)
 	}

@@ -21,7 +21,7 @@ const methodDiscover = "server/discover"
 // IsModern reports whether m is a request of the stateless era. header is the
 // protocol version that the transport named, and may be empty.
 func (m Message) IsModern(header string) bool {
-	if isModernVersion(header) || m.Method == methodDiscover {
+	if IsModernVersion(header) || m.Method == methodDiscover {
 		return true
 	}
 	meta, err := lookup(m.Params, "_meta")
@@ -33,11 +33,12 @@ func (m Message) IsModern(header string) bool {
 		return false
 	}
 	var version string
-	return json.Unmarshal(raw, &version) == nil && isModernVersion(version)
+	return json.Unmarshal(raw, &version) == nil && IsModernVersion(version)
 }
 
-// isModernVersion compares as text: versions are dates.
-func isModernVersion(version string) bool {
+// IsModernVersion reports whether a version is of the stateless era. Versions are
+// dates, so it compares them as text.
+func IsModernVersion(version string) bool {
 	return len(version) == len(VersionModern) && version >= VersionModern
 }
 
