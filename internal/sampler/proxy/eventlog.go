@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // eventLog holds what came on the server's GET stream for the caller's: events
@@ -14,6 +15,8 @@ import (
 // goes to one of them: the one opened last.
 type eventLog struct {
 	max int
+	// keepAlive is how long a stream of a caller may be silent.
+	keepAlive time.Duration
 
 	mu      sync.Mutex
 	entries []entry
@@ -39,9 +42,15 @@ type callerStream struct {
 	log *eventLog
 	// wake holds a token when there may be something to do.
 	wake chan struct{}
+	// silent ticks when the stream was silent for too long.
+	silent *time.Timer
+	// commented is true where a comment was written last.
+	commented bool
 }
 
-func newEventLog(limit int) *eventLog { return &eventLog{max: limit} }
+func newEventLog(limit int, keepAlive time.Duration) *eventLog {
+	return &eventLog{max: limit, keepAlive: keepAlive}
+}
 
 // add appends an event. It is false where events were lost that no caller had
 // read, the first time.
@@ -119,7 +128,7 @@ func (l *eventLog) attach(lastID string) *callerStream {
 	if i := l.find(lastID); lastID != "" && i >= 0 {
 		l.next = i + 1
 	}
-	s := &callerStream{log: l, wake: make(chan struct{}, 1)}
+	s := &callerStream{log: l, wake: make(chan struct{}, 1), silent: time.NewTimer(l.keepAlive)}
 	l.streams = append(l.streams, s)
 	l.wakeNewest()
 	return s
@@ -129,6 +138,7 @@ func (s *callerStream) detach() {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	s.silent.Stop()
 	l.streams = slices.DeleteFunc(l.streams, func(other *callerStream) bool { return other == s })
 	l.wakeNewest()
 }
@@ -158,12 +168,17 @@ func (l *eventLog) close() {
 }
 
 // next waits for what the caller is to read next and gives it to write, which
-// is done under no lock. It is false when the stream has ended.
+// is done under no lock: an event, or the comment that keeps a silent stream
+// alive. It is false when the stream has ended.
 func (s *callerStream) next(ctx context.Context, write func(raw []byte) error) bool {
 	for {
 		raw, ended := s.pop()
 		switch {
+		case raw != nil && s.commented && string(raw) == "\n":
+			continue // the rest of a line end, which the comment has parted
 		case raw != nil:
+			s.commented = false
+			s.silent.Reset(s.log.keepAlive)
 			return write(raw) == nil
 		case ended:
 			return false
@@ -172,6 +187,10 @@ func (s *callerStream) next(ctx context.Context, write func(raw []byte) error) b
 		case <-ctx.Done():
 			return false
 		case <-s.wake:
+		case <-s.silent.C:
+			s.commented = true
+			s.silent.Reset(s.log.keepAlive)
+			return write(keepAliveComment) == nil
 		}
 	}
 }

@@ -75,7 +75,7 @@ func TestEventLog(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, want := play(t, newEventLog(1000))
+			got, want := play(t, newEventLog(1000, patience))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}
@@ -84,7 +84,7 @@ func TestEventLog(t *testing.T) {
 }
 
 func TestEventLogForgetsTheOldest(t *testing.T) {
-	l := newEventLog(1000)
+	l := newEventLog(1000, patience)
 	complaints := 0
 	for i := range 1000 {
 		if !l.add(fmt.Appendf(nil, "event %d", i), fmt.Sprint(i), true) {
@@ -112,7 +112,7 @@ func TestEventLogEnds(t *testing.T) {
 		"when the caller leaves": func(_ *eventLog, leave func()) { leave() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newEventLog(1000)
+			l := newEventLog(1000, patience)
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
 			s := l.attach("")
@@ -124,7 +124,7 @@ func TestEventLogEnds(t *testing.T) {
 			}
 		})
 	}
-	l := newEventLog(1000)
+	l := newEventLog(1000, patience)
 	l.add([]byte("x"), "", false)
 	if l.attach("").next(t.Context(), func([]byte) error { return errors.New("gone") }) {
 		t.Error("a stream goes on that cannot be written to")

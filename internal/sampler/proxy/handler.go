@@ -37,6 +37,10 @@ type Handler struct {
 	answerBytes budget
 	// complaints are about messages outside of any session.
 	complaints complaints
+	// open counts the requests of callers that are served, crowded bounds the
+	// records of those that are not.
+	open    atomic.Int64
+	crowded ration
 
 	// ctx ends when the handler is closed.
 	ctx  context.Context
@@ -83,6 +87,10 @@ func (h *Handler) settings() *Settings { return h.current.Load() }
 func (h *Handler) Sessions() int { return h.sessions.len() }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.admit(w, r) {
+		return
+	}
+	defer h.leave()
 	// What is asked of the server ends with the caller's connection, and with
 	// the handler.
 	ctx, cancel := context.WithCancel(r.Context())

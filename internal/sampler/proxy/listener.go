@@ -49,7 +49,7 @@ type listener struct {
 func newListener(h *Handler, s *session) *listener {
 	return &listener{
 		handler: h, session: s,
-		log:    newEventLog(h.opts.MaxBufferBytes),
+		log:    newEventLog(h.opts.MaxBufferBytes, h.opts.KeepAlive),
 		kick:   make(chan struct{}, 1),
 		header: make(chan struct{}),
 	}

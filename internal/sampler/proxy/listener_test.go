@@ -195,7 +195,7 @@ func TestStreamInABrowser(t *testing.T) {
 		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 		w.Header().Set("Vary", "Origin")
 		server.ServeHTTP(w, r)
-	}))
+	}), func(o *Options) { o.Settings.AllowedOrigins = []string{"https://a.example"} })
 	session := ask(t, http.MethodPost, endpoint, initializeBody, "Origin", "https://a.example").header.Get(headerSession)
 	for origin, want := range map[string]string{"https://a.example": "https://a.example", "": ""} {
 		resp := open(t.Context(), t, http.MethodGet, endpoint, "", headerSession, session, "Origin", origin)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
 )
@@ -54,12 +54,11 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	}
 	header.Del("Content-Length")
 	header.Del("Content-Encoding")
-	w.WriteHeader(resp.StatusCode)
-	out.dirty = true // the caller gets the header before the first event
+	out.keepAlive = h.opts.KeepAlive
+	out.begin(resp.StatusCode) // the caller gets the header before the first event
 	err = h.relayEvents(r.Context(), out, body, in)
 	switch {
 	case err == nil:
-		out.flush()
 		return outcome{over: in.call == nil || in.answered}
 	case in.answered, h.callerLeft(r):
 		return outcome{over: true}
@@ -96,10 +95,15 @@ type onlyReader struct{ io.Reader }
 
 // relayEvents copies an event stream, event by event.
 func (h *Handler) relayEvents(ctx context.Context, out *callerWriter, body io.Reader, in *inspector) error {
-	events := sse.NewScanner(flushReader{body, out}, h.settings().MaxEventBytes)
+	return h.relayScanned(ctx, out, sse.NewScanner(flushReader{body, out}, h.settings().MaxEventBytes), in)
+}
+
+// relayScanned copies what is left of an event stream, whose reader flushes out
+// before it waits.
+func (h *Handler) relayScanned(ctx context.Context, out *callerWriter, events *sse.Scanner, in *inspector) error {
 	taken := false
 	var kept []byte
-	for {
+	for first := true; ; first = false {
 		e, err := events.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -108,8 +112,12 @@ func (h *Handler) relayEvents(ctx context.Context, out *callerWriter, body io.Re
 			return err
 		}
 		raw := e.Raw
+		interrupted := out.interrupted()
+		if first && interrupted { // the mark is one only where the stream begins
+			raw = bytes.TrimPrefix(raw, []byte("\xEF\xBB\xBF"))
+		}
 		switch {
-		case e.Continues && taken:
+		case e.Continues && (taken || interrupted): // what it continues has ended
 			continue
 		case !e.Continues && !e.Incomplete:
 			if taken = in.take(e); taken {
@@ -123,6 +131,7 @@ func (h *Handler) relayEvents(ctx context.Context, out *callerWriter, body io.Re
 		if in.passed != nil {
 			in.passed()
 			in.passed = nil
+			out.linger() // the end of the stream is likely to come at once
 		}
 		if in.refuse != nil {
 			out.flush() // the caller does not wait for the server to take it
@@ -180,62 +189,4 @@ func (z *lazyGzip) Read(p []byte) (int, error) {
 func isEventStream(header http.Header) bool {
 	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	return err == nil && mediaType == "text/event-stream"
-}
-
-// callerWriter writes to a caller, who gets a bounded time to read.
-type callerWriter struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	timeout time.Duration
-	dirty   bool
-}
-
-func newCallerWriter(w http.ResponseWriter, timeout time.Duration) *callerWriter {
-	return &callerWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
-}
-
-func (c *callerWriter) Write(p []byte) (int, error) {
-	written := 0
-	for written < len(p) {
-		// A caller that reads slowly gets its time anew for every piece.
-		c.allowTime()
-		c.dirty = true
-		n, err := c.ResponseWriter.Write(p[written:min(len(p), written+writeBytes)])
-		written += n
-		if err != nil {
-			return written, fmt.Errorf("writing to the caller: %w", err)
-		}
-	}
-	return written, nil
-}
-
-// writeBytes is what a caller must read within the write timeout.
-const writeBytes = 64 << 10
-
-// allowTime gives the caller the time for what is written next. Not every
-// ResponseWriter can; then the server's own timeouts hold.
-func (c *callerWriter) allowTime() { _ = c.control.SetWriteDeadline(time.Now().Add(c.timeout)) }
-
-// flush sends what was written. A caller that left is noticed by its context.
-func (c *callerWriter) flush() {
-	if c.dirty {
-		c.allowTime()
-		_ = c.control.Flush()
-		c.dirty = false
-	}
-}
-
-// end gives the connection back for the caller's next request.
-func (c *callerWriter) end() { _ = c.control.SetWriteDeadline(time.Time{}) }
-
-// flushReader sends to the caller what there is before it waits for more, so
-// that no event is late and a burst is one write.
-type flushReader struct {
-	io.Reader
-	out *callerWriter
-}
-
-func (f flushReader) Read(p []byte) (int, error) {
-	f.out.flush()
-	return f.Reader.Read(p)
 }
