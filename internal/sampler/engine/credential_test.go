@@ -62,7 +62,7 @@ func TestCredentials(t *testing.T) {
 		"an empty file":             {file("b", " \n"), "", "the key is empty"},
 		"two lines":                 {file("c", "one\ntwo"), "", "the key holds white space"},
 		"a folder":                  {&config.Credential{File: dir}, "", "the key's file cannot be read"},
-		"a file without end":        {file("d", strings.Repeat("x", maxKey+1)), "", "the key's file cannot be read"},
+		"a file without end":        {file("d", strings.Repeat("x", 1<<20)), "", "the key's file cannot be read"},
 		"a missing file":            {&config.Credential{File: filepath.Join(dir, "e")}, "", "the key's file does not exist"},
 		"a key in another alphabet": {file("f", "ключ"), "", "the key holds white space"},
 	} {
