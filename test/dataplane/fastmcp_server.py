@@ -1,6 +1,7 @@
 """A FastMCP 3.4 server whose tools sample in every way that FastMCP knows.
 
-Prints the port that it listens on, then serves Streamable HTTP at /mcp.
+Prints the port that it listens on, then serves Streamable HTTP at /mcp, or the transport
+that its argument names.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import base64
 import json
 import logging
 import socket
+import sys
 
 from fastmcp import Context, FastMCP
 from mcp.types import ImageContent, SamplingMessage, TextContent
@@ -106,6 +108,9 @@ if __name__ == "__main__":
     logging.getLogger("mcp.server.streamable_http").setLevel(logging.CRITICAL)
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
+    transport = sys.argv[1] if len(sys.argv) > 1 else "http"
     asyncio.run(
-        mcp.run_http_async(sockets=[listener], path="/mcp", show_banner=False)
+        mcp.run_http_async(
+            transport=transport, sockets=[listener], path="/mcp", show_banner=False
+        )
     )

@@ -211,15 +211,15 @@ func TestFastMCPServer(t *testing.T) {
 	}
 }
 
-// fastMCPServer runs the FastMCP server until the test ends, and returns its
-// URL.
-func fastMCPServer(t *testing.T) string {
+// fastMCPServer runs the FastMCP server until the test ends, with the transport
+// that args may name, and returns its URL.
+func fastMCPServer(t *testing.T, args ...string) string {
 	t.Helper()
 	venv, err := exec.CommandContext(t.Context(), "../../hack/python.sh").Output()
 	if err != nil {
 		t.Fatalf("hack/python.sh: %v\n%s", err, stderrOf(err))
 	}
-	cmd := exec.Command(filepath.Join(strings.TrimSpace(string(venv)), "bin", "python"), "fastmcp_server.py")
+	cmd := exec.Command(filepath.Join(strings.TrimSpace(string(venv)), "bin", "python"), append([]string{"fastmcp_server.py"}, args...)...)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	stdout, err := cmd.StdoutPipe()

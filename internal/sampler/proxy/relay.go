@@ -131,7 +131,9 @@ func (h *Handler) relayScanned(ctx context.Context, out *callerWriter, events *s
 		if in.passed != nil {
 			in.passed()
 			in.passed = nil
-			out.linger() // the end of the stream is likely to come at once
+			if in.call != nil {
+				out.linger() // the end of the stream is likely to come at once
+			}
 		}
 		if in.refuse != nil {
 			out.flush() // the caller does not wait for the server to take it

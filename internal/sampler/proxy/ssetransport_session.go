@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
 )
 
 // sessionParameter names a session in the endpoint that callers of the HTTP+SSE
@@ -27,6 +29,8 @@ type sseSession struct {
 	endpoint *url.URL
 	// running are the calls without an answer, with what ends each of them.
 	running map[*call]func()
+	// out is where the stream goes; nil before it is there and when it has ended.
+	out *callerWriter
 	// leaving is true where the stream is to end with its last call.
 	leaving bool
 }
@@ -88,6 +92,26 @@ func (t *sseSession) unanswered() []*call {
 	}
 	slices.SortFunc(calls, func(a, b *call) int { return strings.Compare(a.key, b.key) })
 	return calls
+}
+
+// attach says where the stream goes; nil when it has ended.
+func (t *sseSession) attach(out *callerWriter) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.out = out
+}
+
+// write puts a message of the sampler's own on the stream. It is false where that
+// has ended.
+func (t *sseSession) write(message []byte) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.out == nil {
+		return false
+	}
+	err := sse.NewWriter(t.out).WriteEvent("message", "", message)
+	t.out.flush()
+	return err == nil
 }
 
 func (t *sseSession) setEndpoint(endpoint *url.URL) {

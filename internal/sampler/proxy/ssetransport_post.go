@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// serveSSEPost carries one message of a caller to the endpoint of its session.
+func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
+	body, ok := h.readBody(w, r)
+	if !ok {
+		return
+	}
+	// What cannot be read is the server's to refuse.
+	m, err := wire.ParseMessage(body)
+	isCall := err == nil && m.IsRequest()
+	names := r.URL.Query()[sessionParameter]
+	switch len(names) {
+	case 1:
+	case 0:
+		// A client of the newer transport tries this one when it reads the status.
+		w.Header().Set("Allow", http.MethodGet)
+		fail(w, http.StatusMethodNotAllowed, m.ID, codeInvalidRequest,
+			"this MCP server speaks the HTTP+SSE transport of 2024-11-05: open its stream with GET, and post to the endpoint that the stream names")
+		return
+	default:
+		fail(w, http.StatusBadRequest, m.ID, codeInvalidRequest, "the request names several sessions: post to the endpoint that the stream named")
+		return
+	}
+	s := h.sessions.use(names[0])
+	if s == nil {
+		h.serveSSEElsewhere(w, r, m, names[0], body)
+		return
+	}
+	defer s.release()
+	if !h.beginPost(isCall) {
+		shuttingDown(w, m.ID)
+		return
+	}
+	defer h.endPost()
+	if s.answersTaken(m, body) {
+		h.heldBack(w, body)
+		return
+	}
+	if isCall && isModern(m, r.Header) && h.opts.Sampling.Declare(noCapability).Declared {
+		// The stateless era is not defined for this transport, but there are peers
+		// that would agree on it, and then sampling has no way to come.
+		refusal := wire.AppendError(nil, m.ID, wire.UnsupportedVersion(r.Header.Get(headerVersion)))
+		if s.sse.write(refusal) {
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+	}
+	h.serveSSEMessage(w, r, s, m, body, isCall)
+}
+
+// serveSSEElsewhere serves a message of a session that is not held here. Only
+// the sampler that holds the stream can; without the stream there is no session.
+func (h *Handler) serveSSEElsewhere(w http.ResponseWriter, r *http.Request, m wire.Message, name string, body []byte) {
+	if token, err := h.opts.Sealer.OpenName(name); err == nil && token.Owner != h.opts.Self && h.forwardSSE(w, r, token.Owner, body) {
+		return
+	}
+	fail(w, http.StatusNotFound, m.ID, codeUnavailable, "there is no such session, or its stream has ended: open a new one with GET")
+}
+
+// forwardSSE reports whether the owner of a session has served a request.
+func (h *Handler) forwardSSE(http.ResponseWriter, *http.Request, string, []byte) bool { return false }
+
+// serveSSEMessage carries a message in its session.
+func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *session, m wire.Message, body []byte, isCall bool) {
+	header := endToEnd(r.Header)
+	header.Del(headerSession)
+	if isCall && m.Method == wire.MethodInitialize {
+		patched, caller, declared := h.declare(m, body)
+		body = patched
+		s.declare(caller, declared)
+	}
+	// The answer may come on the stream before the server's to this request.
+	finish := func() {}
+	var c *call
+	if isCall {
+		c = h.beginSSECall(s, m, header)
+		finish = func() { s.sse.finish(c) }
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	resp, err := h.sendTo(ctx, s.sse.target(r.URL.RawQuery), http.MethodPost, header, body)
+	if err != nil {
+		finish()
+		if s.ctx.Err() != nil {
+			fail(w, http.StatusNotFound, m.ID, codeUnavailable, "the stream of this session has ended: open a new one with GET")
+			return
+		}
+		h.postFailed(w, r, s, m, err)
+		return
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusBadRequest {
+		finish() // nothing will come on the stream
+	} else {
+		s.accept(header)
+	}
+	if key := m.CancelledKey(); key != "" {
+		s.cancelCall(key)
+		if cancelled := s.sse.find(key); cancelled != nil {
+			s.sse.finish(cancelled) // a server does not answer it
+		}
+	}
+	h.relay(w, r, resp, &inspector{handler: h, session: s, call: c}).finish()
+}
+
+// beginSSECall notes a call that ends when its answer has passed on the stream,
+// or when none can come any more. The handler does not end before it.
+func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) *call {
+	c := s.beginCall(m, header)
+	h.mu.Lock()
+	h.posts++
+	h.mu.Unlock()
+	s.sse.begin(c, func() {
+		s.endCall(c, true)
+		h.endPost()
+	})
+	return c
+}
+
+// declare notes what the caller declared, and what the server is told.
+func (s *session) declare(caller, declared wire.SamplingCapability) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caller, s.declared = caller, declared
+}
