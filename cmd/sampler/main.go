@@ -42,7 +42,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand())
+	root.AddCommand(serveCommand(), bridgeCommand(), installCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

@@ -1,0 +1,40 @@
+// Package bridge runs MCP servers that speak on standard input and output, and
+// speaks Streamable HTTP for them: with sessions (2025-03-26 to 2025-11-25) and
+// stateless (2026-07-28). It frames, addresses and ends; what messages mean it
+// does not know, but for the few that say where another message belongs.
+//
+// # What goes where
+//
+// A request of a caller goes post -> begin -> the process, and its answer, its
+// progress and what else belongs to it come back by the mux to the exchange
+// that respond writes. What belongs to no call goes to the only call that runs,
+// else to the session's own stream (get), which keeps a bounded number until
+// somebody reads it. Where one process serves several callers, their ids and
+// progress tokens are replaced by numbers of the mux, and a message that could
+// be anybody's goes to nobody.
+//
+// # What ends what
+//
+// A session ends by DELETE, by its process, by the idle timeout, or with the
+// bridge. Only requests and answers of the caller count as use, and a call that
+// runs: an open stream does not. A process of one session ends with it; one
+// that is shared stays; that of the stateless era ends when it was idle, and
+// the next request starts another.
+//
+// A process ends by itself, or its input is closed, then its process group gets
+// SIGTERM, then SIGKILL. What it wrote before it ended is still delivered; then
+// its running calls fail and its sessions are gone.
+//
+// The caller's connection ends a call of the stateless era, and the process is
+// told so. It ends none that has a session: the call runs on, and its answer is
+// dropped.
+//
+// # What has a bound
+//
+// A message has one, both ways. From a caller a longer one is refused. From the
+// process it is skipped, and the call that it may have answered fails: the one
+// that its beginning names, or all that run, if it names none. What waits for a
+// process that does not read, or for a caller that does not, is bounded by the
+// same number of bytes; then requests are refused and notifications are lost.
+// Lines of standard error are cut.
+package bridge

@@ -1,0 +1,306 @@
+package bridge
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+const (
+	headerMethod   = "Mcp-Method"
+	headerName     = "Mcp-Name"
+	metaVersion    = "io.modelcontextprotocol/protocolVersion"
+	methodDiscover = "server/discover"
+
+	codeMethodNotFound     = -32601
+	codeMissingCapability  = -32021
+	codeUnsupportedVersion = wire.CodeUnsupportedVersion
+)
+
+// isModernVersion compares as text: versions are dates.
+func isModernVersion(version string) bool {
+	return len(version) == len(wire.VersionModern) && version >= wire.VersionModern
+}
+
+// isModern reports whether a message is of the stateless era: it or its header
+// names a version of that, or it is the question that begins it.
+func isModern(m wire.Message, h http.Header) bool {
+	if m.Method == wire.MethodInitialize {
+		return false
+	}
+	return m.Method == methodDiscover || isModernVersion(text(m.Params, "_meta", metaVersion)) ||
+		slices.ContainsFunc(h.Values(headerVersion), isModernVersion)
+}
+
+// modernEra holds the one process of all callers without a session.
+type modernEra struct {
+	mu      sync.Mutex
+	current *modernPeer
+	// legacy is true when the server has shown that it knows no such version, and
+	// known that it does: that is asked once.
+	legacy, known bool
+}
+
+// modernPeer is a process of the stateless era. ready is closed when mux or err
+// is there.
+type modernPeer struct {
+	ready chan struct{}
+	mux   *mux
+	err   error
+
+	mu      sync.Mutex
+	running int
+	idle    *time.Timer
+}
+
+// errLegacy says that the server knows no version of the stateless era.
+var errLegacy = errors.New("the server knows no stateless version of the protocol")
+
+// postModern serves a message that belongs to no session.
+func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
+	switch {
+	case m.IsResponse():
+		fail(w, http.StatusBadRequest, nil, codeInvalidRequest, "in this version of the protocol callers send no responses")
+		return
+	case m.IsNotification():
+		// There is none that a caller may send over HTTP, and none is passed to a
+		// process that others use.
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	if e := checkHeaders(m, r.Header); e != nil {
+		failWith(w, http.StatusBadRequest, m.ID, e)
+		return
+	}
+	peer, err := b.modernPeer(r.Context())
+	switch {
+	case r.Context().Err() != nil:
+		return
+	case errors.Is(err, errLegacy):
+		failWith(w, http.StatusBadRequest, m.ID, unsupportedVersion(text(m.Params, "_meta", metaVersion)))
+		return
+	case err != nil:
+		refuse(w, m.ID, err)
+		return
+	}
+	defer peer.release(b.opts.IdleTimeout)
+	ex := &exchange{bridge: b, mux: peer.mux, out: newQueue(b.opts.MaxMessageBytes), status: modernStatus}
+	if err := ex.send(nil, m, body, nil); err != nil {
+		refuse(w, m.ID, atStart(err))
+		return
+	}
+	ex.respond(w, r)
+}
+
+// modernStatus returns the status that the specification gives to errors.
+func modernStatus(answer []byte) int {
+	var e wire.Error
+	if raw := member(answer, "error"); raw == nil || json.Unmarshal(raw, &e) != nil {
+		return http.StatusOK
+	}
+	switch e.Code {
+	case codeMethodNotFound:
+		return http.StatusNotFound
+	case codeHeaderMismatch, codeMissingCapability, codeUnsupportedVersion, codeInvalidRequest, codeInvalidParams, codeParse:
+		return http.StatusBadRequest
+	}
+	return http.StatusOK
+}
+
+func unsupportedVersion(requested string) *wire.Error {
+	data, err := json.Marshal(map[string]any{"supported": wire.LegacyVersions(), "requested": requested})
+	if err != nil {
+		data = nil
+	}
+	return &wire.Error{
+		Code:    codeUnsupportedVersion,
+		Message: "the server knows no stateless version of the protocol: use initialize",
+		Data:    data,
+	}
+}
+
+// checkHeaders compares what a request says in its headers with its body.
+func checkHeaders(m wire.Message, h http.Header) *wire.Error {
+	mismatch := func(format string, args ...any) *wire.Error {
+		return &wire.Error{Code: codeHeaderMismatch, Message: fmt.Sprintf(format, args...)}
+	}
+	version := text(m.Params, "_meta", metaVersion)
+	want := []struct{ header, value string }{{headerVersion, version}, {headerMethod, m.Method}}
+	switch m.Method {
+	case "tools/call", "prompts/get":
+		want = append(want, struct{ header, value string }{headerName, text(m.Params, "name")})
+	case "resources/read":
+		want = append(want, struct{ header, value string }{headerName, text(m.Params, "uri")})
+	}
+	for _, expected := range want {
+		values := h.Values(expected.header)
+		if len(values) != 1 {
+			return mismatch("the header %s must be there once, not %d times", expected.header, len(values))
+		}
+		if expected.header == headerVersion && version == "" {
+			return &wire.Error{Code: codeInvalidParams, Message: "params._meta must name the version of the protocol as " + metaVersion}
+		}
+		value := values[0]
+		if expected.header == headerName {
+			var err error
+			if value, err = decodeHeader(value); err != nil {
+				return mismatch("the header %s is not valid base64 after its prefix", expected.header)
+			}
+		}
+		if value != expected.value {
+			return mismatch("the header %s does not say what the body says", expected.header)
+		}
+	}
+	return nil
+}
+
+// decodeHeader reads a value that may be written as =?base64?...?=.
+func decodeHeader(value string) (string, error) {
+	inner, ok := strings.CutPrefix(value, "=?base64?")
+	if !ok {
+		return value, nil
+	}
+	if inner, ok = strings.CutSuffix(inner, "?="); !ok {
+		return value, nil
+	}
+	decoded, err := base64.StdEncoding.DecodeString(inner)
+	return string(decoded), err
+}
+
+// modernPeer returns the process of the stateless era, in use until release.
+func (b *Bridge) modernPeer(ctx context.Context) (*modernPeer, error) {
+	peer, err := b.startModern()
+	if err != nil {
+		return nil, err
+	}
+	peer.use()
+	select {
+	case <-peer.ready:
+		err = peer.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		peer.release(b.opts.IdleTimeout)
+		return nil, err
+	}
+	return peer, nil
+}
+
+func (b *Bridge) startModern() (*modernPeer, error) {
+	e := &b.modern
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.legacy:
+		return nil, errLegacy
+	case e.current != nil:
+		return e.current, nil
+	}
+	peer := &modernPeer{ready: make(chan struct{})}
+	drop := func(*mux) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.current == peer {
+			e.current = nil
+		}
+	}
+	x, err := b.launch("stateless", true, true, drop)
+	if err != nil {
+		return nil, err
+	}
+	e.current, peer.mux = peer, x
+	peer.idle = time.AfterFunc(b.opts.IdleTimeout, func() {
+		peer.mu.Lock()
+		idle := peer.running == 0
+		peer.mu.Unlock()
+		if idle {
+			drop(x)
+			x.process.stop()
+		}
+	})
+	if e.known {
+		close(peer.ready)
+		return peer, nil
+	}
+	go func() {
+		defer close(peer.ready)
+		peer.err = b.probe(x)
+		if peer.err != nil {
+			drop(x)
+			x.process.stop()
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.legacy, e.known = errors.Is(peer.err, errLegacy), peer.err == nil
+	}()
+	return peer, nil
+}
+
+func (p *modernPeer) use() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running++
+	p.idle.Stop()
+}
+
+func (p *modernPeer) release(idleTimeout time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running--; p.running == 0 {
+		p.idle.Reset(idleTimeout)
+	}
+}
+
+// probe asks a process once whether it knows the stateless era. Servers that do
+// not answer as they like, or not at all.
+func (b *Bridge) probe(x *mux) error {
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.times.probe)
+	defer cancel()
+	params := fmt.Appendf(nil, `{"_meta":{%q:%q,"io.modelcontextprotocol/clientInfo":{"name":"mcp-sampling-bridge","version":"1"},`+
+		`"io.modelcontextprotocol/clientCapabilities":{}}}`, metaVersion, wire.VersionModern)
+	m := wire.Message{ID: json.RawMessage("0"), Method: methodDiscover, Params: params}
+	answer, err := b.ask(ctx, x, m, request(m.ID, m.Method, m.Params))
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errLegacy
+	case err != nil:
+		return errAtStart
+	}
+	select {
+	case <-x.process.stopped: // it ended instead of answering, which says nothing
+		return errAtStart
+	default:
+	}
+	if knowsModern(answer) {
+		return nil
+	}
+	return errLegacy
+}
+
+// knowsModern judges the answer to server/discover: a result, or an error that
+// only the stateless era has, unless it names only versions of the other.
+func knowsModern(answer wire.Message) bool {
+	versions := member(answer.Result, "supportedVersions")
+	if answer.Error != nil {
+		var e wire.Error
+		if json.Unmarshal(answer.Error, &e) != nil || e.Code > codeHeaderMismatch || e.Code < codeUnsupportedVersion {
+			return false
+		}
+		versions = member(e.Data, "supported")
+	}
+	var supported []string
+	if versions == nil || json.Unmarshal(versions, &supported) != nil {
+		return true
+	}
+	return slices.ContainsFunc(supported, isModernVersion)
+}

@@ -1,0 +1,5 @@
+package bridge
+
+const fakeInitEnv = "BRIDGE_FAKE_INIT"
+
+func runAsInit() {}

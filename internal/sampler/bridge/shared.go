@@ -1,0 +1,108 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+// sharedEra holds the one process of all sessions.
+type sharedEra struct {
+	mu      sync.Mutex
+	current *sharedPeer
+}
+
+// sharedPeer is a process that is initialized once, for the sessions of all
+// callers. ready is closed when answer or err is there.
+type sharedPeer struct {
+	ready  chan struct{}
+	mux    *mux
+	answer wire.Message
+	err    error
+}
+
+// initializeShared begins a session in the shared process. The first one
+// initializes it, and what the process answered is the answer to all.
+func (b *Bridge) initializeShared(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
+	peer := b.sharedPeer(m, body)
+	select {
+	case <-peer.ready:
+	case <-r.Context().Done():
+		return
+	}
+	if peer.err != nil {
+		refuse(w, m.ID, peer.err)
+		return
+	}
+	header := func(http.Header) {}
+	if peer.answer.Error == nil {
+		s, err := b.enter(newID(), peer.mux)
+		if err != nil {
+			refuse(w, m.ID, atStart(err))
+			return
+		}
+		peer.mux.mu.Lock()
+		s.version = wire.ResultProtocolVersion(peer.answer.Result)
+		peer.mux.mu.Unlock()
+		defer s.release()
+		header = func(h http.Header) { h.Set(headerSession, s.id) }
+	}
+	ex := &exchange{bridge: b, header: header}
+	ex.writeJSON(w, [][]byte{restored(m.ID, peer.answer)})
+}
+
+// sharedPeer returns the process that runs, or starts one.
+func (b *Bridge) sharedPeer(m wire.Message, body []byte) *sharedPeer {
+	b.shared.mu.Lock()
+	defer b.shared.mu.Unlock()
+	if b.shared.current != nil {
+		return b.shared.current
+	}
+	peer := &sharedPeer{ready: make(chan struct{})}
+	drop := func() {
+		b.shared.mu.Lock()
+		defer b.shared.mu.Unlock()
+		if b.shared.current == peer {
+			b.shared.current = nil
+		}
+	}
+	peer.mux, peer.err = b.launch("shared", true, false, func(*mux) { drop() })
+	if peer.err != nil {
+		close(peer.ready)
+		return peer
+	}
+	b.shared.current = peer
+	go func() {
+		defer close(peer.ready)
+		// The process is every caller's: it is initialized also if this one leaves.
+		peer.answer, peer.err = b.ask(b.ctx, peer.mux, m, body)
+		if peer.err != nil || peer.answer.Error != nil {
+			drop() // the next caller gets another
+			peer.mux.process.stop()
+		}
+	}()
+	return peer
+}
+
+// ask sends a request of the bridge itself and waits for the answer.
+func (b *Bridge) ask(ctx context.Context, x *mux, m wire.Message, body []byte) (wire.Message, error) {
+	ex := &exchange{bridge: b, mux: x, out: newQueue(b.opts.MaxMessageBytes)}
+	if err := ex.send(nil, m, body, nil); err != nil {
+		return wire.Message{}, atStart(err)
+	}
+	for {
+		d, err := next(ctx, ex.out, b.opts.IdleTimeout)
+		switch {
+		case errors.Is(err, errSilent) && ctx.Err() == nil:
+			continue
+		case err != nil:
+			x.abandon(ex.calls)
+			return wire.Message{}, err
+		case d.answer:
+			return wire.ParseMessage(d.data)
+		}
+	}
+}
