@@ -2,36 +2,42 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // sessionOf returns the session that a request names, with one more user, which
-// release takes back. A name that is not known here (from before a restart, or
-// from another replica) is taken over, and kept if the server knows it. Where
-// the result is false the caller has been answered.
-func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Message) (*session, bool) {
-	none := wire.SamplingCapability{}
-	id, ok := h.sessionNamed(w, r, m)
+// release takes back. One that is not held here (from before a restart, or from
+// another replica) is served by the replica that it belongs to, and taken over
+// where that is this one. Where the result is false the caller has been answered.
+func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) (*session, bool) {
+	name, ok := h.sessionNamed(w, r, m)
 	if !ok {
 		return nil, false
 	}
-	if id == "" {
+	if name == "" {
+		none := wire.SamplingCapability{}
 		s := h.newSession("", "", none, h.opts.Sampling.Declare(none))
 		s.callerUnknown = true
 		s.use()
 		return s, true
 	}
-	if s := h.sessions.use(id); s != nil {
+	if s := h.sessions.use(name); s != nil {
 		return s, true
 	}
-	s, ok := h.unknownSession(w, r, m, id)
+	s, ok := h.sessionElsewhere(w, r, m, name, body)
 	if !ok {
 		return nil, false
 	}
-	adopted := h.sessions.adopt(s)
+	adopted, gone := h.sessions.adopt(s)
+	if gone != nil {
+		gone.end()
+	}
 	if adopted != s {
 		s.end()
 	}
@@ -42,32 +48,79 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 	return adopted, true
 }
 
-// unknownSession returns a session that began elsewhere, with the address of the
-// server that holds it. What the caller declared is not known any more, so it
-// counts as nothing. Where the result is false the caller has been answered.
-func (h *Handler) unknownSession(w http.ResponseWriter, r *http.Request, m wire.Message, id string) (*session, bool) {
-	none := wire.SamplingCapability{}
-	s := h.newSession(id, "", none, h.opts.Sampling.Declare(none))
-	header := inSession(r.Header, s)
-	s.header, s.callerUnknown = header, true
-	address, err := h.find(r.Context(), s, header)
+// sessionElsewhere has the replica that a session belongs to serve a request. If
+// that is this one, or no other is there, it returns the session as its name
+// tells of it. Where the result is false the caller has been answered.
+func (h *Handler) sessionElsewhere(w http.ResponseWriter, r *http.Request, m wire.Message, name string, body []byte) (*session, bool) {
+	sealed, err := h.opts.Sealer.OpenName(name)
 	if err != nil {
-		s.end()
-		h.unreachable(w, r, m.ID, err)
+		fail(w, http.StatusNotFound, m.ID, codeUnavailable, "the session is not known: initialize again")
 		return nil, false
 	}
-	s.address = address
+	for range maxForwards {
+		owner := h.replicas.ownerOf(r.Context(), name, sealed.Owner)
+		if h.forward(w, r, owner, body) {
+			return nil, false
+		}
+		if owner == h.replicas.self || isForwarded(r) {
+			break
+		}
+	}
+	switch there, err := h.isThere(r.Context(), sealed.Address); {
+	case err != nil:
+		h.unreachable(w, r, m.ID, err)
+		return nil, false
+	case !there:
+		h.serverGone(w, m, digestOf(sealed.ID), nil)
+		return nil, false
+	}
+	s := h.newSession(sealed.ID, sealed.Address,
+		wire.SamplingCapability{Declared: sealed.CallerSampling, Tools: sealed.CallerTools},
+		wire.SamplingCapability{Declared: sealed.DeclaredSampling, Tools: sealed.DeclaredTools})
+	s.name, s.owner, s.version = name, sealed.Owner, sealed.Version
+	s.adopted = sealed.Owner != h.replicas.self
+	s.header = inSession(r.Header, s)
 	return s, true
 }
 
-// sessionNamed returns the id of the session that a request is in; empty where
+// maxForwards bounds how many replicas are tried for one request.
+const maxForwards = 8
+
+// isThere reports whether the server still has an address. What has it otherwise
+// is somebody else, whom a caller's request must not reach.
+func (h *Handler) isThere(ctx context.Context, address string) (bool, error) {
+	if address == "" {
+		return true, nil
+	}
+	addresses, err := h.addresses(ctx)
+	if err != nil && !noAddress(err) {
+		return false, err
+	}
+	return slices.Contains(addresses, address), nil
+}
+
+// nameSession seals the name of a session that has begun here.
+func (h *Handler) nameSession(s *session) error {
+	name, err := h.opts.Sealer.SealName(seal.Session{
+		ID: s.id, Address: s.address, Owner: h.replicas.self, Version: s.version,
+		CallerSampling: s.caller.Declared, CallerTools: s.caller.Tools,
+		DeclaredSampling: s.declared.Declared, DeclaredTools: s.declared.Tools,
+	})
+	if err != nil {
+		return fmt.Errorf("naming the session: %w", err)
+	}
+	s.name, s.owner = name, h.replicas.self
+	return nil
+}
+
+// sessionNamed returns the name of the session that a request is in; empty where
 // it is in none. So is what belongs to the stateless era, whatever it names: a
 // server of both eras accepts it without a look at the session, so its answer
 // says nothing about that. Where the result is false the caller has been
 // answered.
-func (h *Handler) sessionNamed(w http.ResponseWriter, r *http.Request, m wire.Message) (id string, ok bool) {
+func (h *Handler) sessionNamed(w http.ResponseWriter, r *http.Request, m wire.Message) (name string, ok bool) {
 	if len(r.Header[headerSession]) > 1 {
-		// The server may read another one than is read here.
+		// Each reader would take another one.
 		fail(w, http.StatusBadRequest, m.ID, codeInvalidRequest, "the request has several "+headerSession+" headers: send one")
 		return "", false
 	}
@@ -82,56 +135,29 @@ func (h *Handler) sessionNamed(w http.ResponseWriter, r *http.Request, m wire.Me
 // the server must judge the very session that its answer is held for here.
 func inSession(caller http.Header, s *session) http.Header {
 	out := endToEnd(caller)
-	if s.id != "" {
-		out.Set(headerSession, s.id)
-	}
+	setSession(out, s.id)
 	return out
 }
 
+// setSession puts the id of a session into a header, or none if it is empty.
+func setSession(header http.Header, id string) {
+	if id == "" {
+		header.Del(headerSession)
+		return
+	}
+	header.Set(headerSession, id)
+}
+
 // callerHeader puts into out what of a server's response header goes on to the
-// caller.
-func callerHeader(out, server http.Header, _ *session) {
+// caller, who knows the session by its name only.
+func callerHeader(out, server http.Header, s *session) {
 	for name, values := range server {
 		out[name] = values
 	}
 	removeHopByHop(out)
-}
-
-// find returns the address of the server that holds a session. Where there are
-// several it asks them one by one; if none says that it does, any will say so
-// to the caller. One that hangs does not hold up the sessions of the others.
-func (h *Handler) find(ctx context.Context, s *session, header http.Header) (string, error) {
-	addresses, err := h.addresses(ctx)
-	if err != nil {
-		return "", err
+	if _, named := out[headerSession]; named {
+		setSession(out, s.name)
 	}
-	found := ""
-	for _, address := range addresses {
-		if len(addresses) == 1 {
-			return address, nil
-		}
-		status, err := h.probe(ctx, s, address, header)
-		if err != nil {
-			continue
-		}
-		if found = address; status != http.StatusNotFound && status != http.StatusBadRequest {
-			break
-		}
-	}
-	return found, nil
-}
-
-// probe returns the status of a server's answer to ping, which it must begin
-// within the time for a connection.
-func (h *Handler) probe(ctx context.Context, s *session, address string, header http.Header) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.opts.DialTimeout)
-	defer cancel()
-	resp, err := h.ping(ctx, s, address, header)
-	if err != nil {
-		return 0, err
-	}
-	resp.Body.Close()
-	return resp.StatusCode, nil
 }
 
 // ping asks a server in the caller's name whether it accepts that caller in
@@ -167,9 +193,12 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, s *session, hea
 }
 
 // release ends the use of a session. One that the server has not confirmed is
-// not kept: anybody can make up names.
+// not kept.
 func (h *Handler) release(s *session) {
 	s.release()
+	if h.leaving.Err() != nil {
+		s.quiesce()
+	}
 	if s.id == "" || s.isProven() {
 		return
 	}

@@ -2,19 +2,16 @@ package proxy
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -27,8 +24,6 @@ func guarded(server *fakeServer) http.Handler {
 		switch {
 		case stateless && r.Method != http.MethodPost:
 			w.WriteHeader(http.StatusMethodNotAllowed)
-		case session == "other":
-			w.WriteHeader(http.StatusNotFound)
 		case session != "" && !stateless && r.Header.Get("Authorization") != "Bearer alice":
 			w.WriteHeader(http.StatusUnauthorized)
 		default:
@@ -124,35 +119,6 @@ func TestNobodyGetsIntoTheSessionOfAnother(t *testing.T) {
 	}
 }
 
-func TestSessionIsFoundThoughAnotherServerHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hangs := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-		knows := func(id string) bool { return strings.HasPrefix(id, "known") }
-		o := Options{Sampling: &fakeSampling{}}
-		inPods(&fakePods{pods: map[string]http.Handler{
-			"10.0.0.1:8000": hangs, "10.0.0.2:8000": &fakeServer{known: knows},
-		}}, "10.0.0.1", "10.0.0.2")(&o)
-		h, err := New(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer h.Close()
-		for i := range 10 { // they are asked in random order
-			for id, want := range map[string]int{"known": http.StatusOK, "unknown": http.StatusNotFound} {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(callBody))
-				r.Header.Set(headerSession, fmt.Sprint(id, i))
-				w := httptest.NewRecorder()
-				h.ServeHTTP(w, r)
-				cancel()
-				if w.Code != want {
-					t.Errorf("a session that is %s got status %d (%s), want %d", id, w.Code, w.Body, want)
-				}
-			}
-		}
-	})
-}
-
 func TestStreamIsSharedThoughThePingsAnswerStaysOpen(t *testing.T) {
 	left := make(chan struct{})
 	server := &fakeServer{get: hold("id: 1\ndata: x\n\n"), call: func(w http.ResponseWriter, r *http.Request) {
@@ -177,16 +143,16 @@ func TestStreamIsSharedThoughThePingsAnswerStaysOpen(t *testing.T) {
 
 func TestSessionFromBeforeIsDeletedOnItsServer(t *testing.T) {
 	for name, tc := range map[string]struct {
-		session string
+		id, address string
 		// full is whether the sampler has room for no other session.
 		full        bool
 		wantStatus  int
 		wantDeletes map[string]int
 	}{
-		"on the first":           {session: "one", wantStatus: 202, wantDeletes: map[string]int{"one": 1}},
-		"on the second":          {session: "two", wantStatus: 202, wantDeletes: map[string]int{"two": 1}},
-		"where there is no room": {session: "three", full: true, wantStatus: 202, wantDeletes: map[string]int{"three": 1}},
-		"nowhere":                {session: "four", wantStatus: 404, wantDeletes: map[string]int{}},
+		"on the first":           {id: "one", address: "10.0.0.1:8000", wantStatus: 202, wantDeletes: map[string]int{"one": 1}},
+		"on the second":          {id: "two", address: "10.0.0.2:8000", wantStatus: 202, wantDeletes: map[string]int{"two": 1}},
+		"where there is no room": {id: "three", address: "10.0.0.3:8000", full: true, wantStatus: 202, wantDeletes: map[string]int{"three": 1}},
+		"which does not know it": {id: "four", address: "10.0.0.3:8000", wantStatus: 404, wantDeletes: map[string]int{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			deletes := map[string]int{}
@@ -210,7 +176,7 @@ func TestSessionFromBeforeIsDeletedOnItsServer(t *testing.T) {
 				begin(t, endpoint)
 				want = 1
 			}
-			got := ask(t, http.MethodDelete, endpoint, "", headerSession, tc.session)
+			got := ask(t, http.MethodDelete, endpoint, "", headerSession, nameOf(t, h, seal.Session{ID: tc.id, Address: tc.address}))
 			if got.status != tc.wantStatus {
 				t.Errorf("status %d (%s), want %d", got.status, got.body, tc.wantStatus)
 			}

@@ -9,19 +9,18 @@ import (
 // serveDelete carries the caller's goodbye and forgets the session, unless the
 // server says that it was not the caller's to end.
 func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
-	id, ok := h.sessionNamed(w, r, wire.Message{})
+	name, ok := h.sessionNamed(w, r, wire.Message{})
 	if !ok {
 		return
 	}
-	s := h.sessions.get(id)
+	s := h.sessions.get(name)
 	switch {
 	case s != nil:
-	case id == "":
+	case name == "":
 		s = h.newSession("", "", wire.SamplingCapability{}, wire.SamplingCapability{})
 	default:
-		// One that began elsewhere has its server too. It is over before it would
-		// have to be kept.
-		if s, ok = h.unknownSession(w, r, wire.Message{}, id); !ok {
+		// It is over before it would have to be kept.
+		if s, ok = h.sessionElsewhere(w, r, wire.Message{}, name, nil); !ok {
 			return
 		}
 		defer s.end()

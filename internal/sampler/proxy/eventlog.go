@@ -42,6 +42,8 @@ type callerStream struct {
 	log *eventLog
 	// wake holds a token when there may be something to do.
 	wake chan struct{}
+	// ended is true where the stream is not to wait for more.
+	ended bool
 	// silent ticks when the stream was silent for too long.
 	silent *time.Timer
 	// commented is true where a comment was written last.
@@ -157,6 +159,17 @@ func (s *callerStream) signal() {
 	}
 }
 
+// endStreams ends the streams that are there once they have delivered what there
+// is. Others may come.
+func (l *eventLog) endStreams() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.streams {
+		s.ended = true
+		s.signal()
+	}
+}
+
 // close ends all streams, and those to come.
 func (l *eventLog) close() {
 	l.mu.Lock()
@@ -204,7 +217,7 @@ func (s *callerStream) pop() (raw []byte, ended bool) {
 		return nil, true
 	}
 	if l.streams[len(l.streams)-1] != s || l.next >= len(l.entries) {
-		return nil, false
+		return nil, s.ended
 	}
 	e := &l.entries[l.next]
 	raw = e.raw

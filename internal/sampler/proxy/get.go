@@ -12,7 +12,7 @@ import (
 // the stream of a call, for a server without sessions, and for a server that
 // has refused the proxy's.
 func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
-	s, ok := h.sessionOf(w, r, wire.Message{})
+	s, ok := h.sessionOf(w, r, wire.Message{}, nil)
 	if !ok {
 		return
 	}
@@ -38,13 +38,15 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer stream.detach()
+	s.beginStream()
+	defer s.endStream()
 	out := newCallerWriter(w, h.opts.WriteTimeout)
 	defer out.end()
 	maps.Copy(w.Header(), s.corsFor(r.Header.Get("Origin")))
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache, no-transform")
 	w.Header().Set("X-Accel-Buffering", "no")
-	w.Header().Set(headerSession, s.id)
+	w.Header().Set(headerSession, s.name)
 	w.WriteHeader(http.StatusOK)
 	out.dirty = true
 	out.flush()

@@ -31,6 +31,7 @@ type Handler struct {
 	current  atomic.Pointer[Settings]
 	plain    *httputil.ReverseProxy
 	sessions *sessions
+	replicas *replicas
 	// answering holds one entry for each sampling request that is being answered.
 	answering chan struct{}
 	// answerBytes is the memory of their requests.
@@ -46,12 +47,15 @@ type Handler struct {
 	ctx  context.Context
 	stop context.CancelFunc
 
-	mu       sync.Mutex
-	draining bool
-	closed   bool
-	posts    int
-	// drained is closed once draining began and no post is left.
-	drained    chan struct{}
+	// leaving ends when draining begins.
+	leaving context.Context
+	drain   context.CancelFunc
+
+	mu     sync.Mutex
+	closed bool
+	posts  int
+	// quiet is closed once no post is left; nil where nobody waits for that.
+	quiet      chan struct{}
 	background sync.WaitGroup
 }
 
@@ -61,17 +65,24 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{
-		opts:    o,
-		drained: make(chan struct{}),
+		opts: o,
 
 		answering:   make(chan struct{}, o.MaxAnswers),
 		answerBytes: budget{max: o.MaxAnswerBytes},
 	}
 	h.sessions = newSessions(func() int { return h.settings().MaxSessions })
 	h.Configure(o.Settings)
+	var err error
+	if h.replicas, err = newReplicas(&o); err != nil {
+		return nil, err
+	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
+	h.leaving, h.drain = context.WithCancel(h.ctx)
 	h.plain = h.newPlainProxy()
 	h.spawn(h.expireIdle)
+	if o.Replicas != "" {
+		h.spawn(h.handOver)
+	}
 	return h, nil
 }
 
@@ -96,7 +107,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(h.ctx, cancel)()
-	r = r.WithContext(ctx)
+	r, ok := h.fromReplica(w, r.WithContext(ctx))
+	if !ok {
+		return
+	}
 	isMessage := r.Method == http.MethodPost && r.URL.Path == h.opts.Upstream.Path
 	if r.ContentLength != 0 && !isMessage {
 		// Read even where nobody wants it: else net/http waits for it, without end.
@@ -110,7 +124,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == h.opts.Upstream.Path:
 		h.serveEndpoint(w, r)
 	case strings.HasPrefix(r.URL.Path, wellKnown) && path.Clean(r.URL.Path) == strings.TrimSuffix(r.URL.Path, "/"):
-		h.plain.ServeHTTP(w, r)
+		h.servePlain(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -129,23 +143,40 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request) {
 	case http.MethodDelete:
 		h.serveDelete(w, r)
 	default:
-		h.plain.ServeHTTP(w, r)
+		h.servePlain(w, r)
 	}
 }
 
-// Shutdown ends the handler without breaking calls: the callers' GET streams
-// end at once, new calls are refused, and when the running ones are over
-// everything is closed; or when ctx ends, whose error is then returned.
-func (h *Handler) Shutdown(ctx context.Context) error {
-	h.drain(false)
+// servePlain carries what is not MCP, and so in no session.
+func (h *Handler) servePlain(w http.ResponseWriter, r *http.Request) {
+	r.Header.Del(headerSession) // the name means nothing to the server
+	h.plain.ServeHTTP(w, r)
+}
+
+// Drain has the handler let go of what other replicas can hold, while it still
+// serves everything: the GET streams of each session, the caller's and the
+// server's, end as soon as none of its calls is running. Callers open theirs
+// again elsewhere.
+func (h *Handler) Drain() {
+	h.drain()
 	for _, s := range h.sessions.all() {
-		s.listener.log.close()
+		s.quiesce()
 	}
+}
+
+// Shutdown ends the handler without breaking calls: it drains, and when the
+// running calls are over everything is closed; or when ctx ends, whose error is
+// then returned. Calls that come before that are served too, so whoever sends
+// them must have been told to send them elsewhere.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.Drain()
 	var err error
-	select {
-	case <-h.drained:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
+	for err == nil && !h.closeQuiet() {
+		select {
+		case <-h.whenQuiet():
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
 	}
 	h.Close()
 	return err
@@ -153,36 +184,51 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 
 // Close ends everything at once and waits until nothing runs any more.
 func (h *Handler) Close() {
-	h.drain(true)
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
 	for _, s := range h.sessions.all() {
 		h.end(s)
 	}
 	h.stop()
 	h.background.Wait()
+	h.replicas.close()
 	if t, ok := h.opts.Transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
 
-func (h *Handler) drain(closed bool) {
+// closeQuiet closes the handler for new calls if none is running.
+func (h *Handler) closeQuiet() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.closed = h.closed || closed
-	if h.draining {
-		return
+	if h.posts > 0 {
+		return false
 	}
-	h.draining = true
-	if h.posts == 0 {
-		close(h.drained)
-	}
+	h.closed = true
+	return true
 }
 
-// beginPost reports whether a post may go on. While draining only what a
-// running call may wait for does.
-func (h *Handler) beginPost(isRequest bool) bool {
+// whenQuiet returns a channel that is closed once no call is running.
+func (h *Handler) whenQuiet() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || h.draining && (isRequest || h.posts == 0) {
+	if h.posts == 0 {
+		quiet := make(chan struct{})
+		close(quiet)
+		return quiet
+	}
+	if h.quiet == nil {
+		h.quiet = make(chan struct{})
+	}
+	return h.quiet
+}
+
+// beginPost reports whether a post may go on.
+func (h *Handler) beginPost() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
 		return false
 	}
 	h.posts++
@@ -193,8 +239,9 @@ func (h *Handler) endPost() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.posts--
-	if h.draining && h.posts == 0 {
-		close(h.drained)
+	if h.posts == 0 && h.quiet != nil {
+		close(h.quiet)
+		h.quiet = nil
 	}
 }
 
@@ -236,6 +283,45 @@ func (h *Handler) expireIdle() {
 				s.end()
 				h.opts.Logger.Debug("session expired", "session", s.digest)
 			}
+		}
+	}
+}
+
+// handOverTime is how often it is looked for sessions that another replica is to
+// serve.
+const handOverTime = 2 * time.Second
+
+// handOver lets go of sessions that began at another replica and went on here,
+// when that one is back or more replicas have come. Till then they are served
+// here by whoever gets their requests.
+func (h *Handler) handOver() {
+	tick := time.NewTicker(handOverTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-tick.C:
+			h.handOverIdle()
+		}
+	}
+}
+
+func (h *Handler) handOverIdle() {
+	reached := map[string]bool{h.replicas.self: false}
+	for _, s := range h.sessions.all() {
+		if !s.adopted {
+			continue
+		}
+		owner := h.replicas.ownerOf(h.ctx, s.name, s.owner)
+		reachable, asked := reached[owner]
+		if !asked {
+			reachable = h.replicas.reachable(h.ctx, owner)
+			reached[owner] = reachable
+		}
+		if reachable && h.sessions.takeOut(s) {
+			s.end()
+			h.opts.Logger.Debug("a session goes on at its own replica", "session", s.digest, "replica", owner)
 		}
 	}
 }

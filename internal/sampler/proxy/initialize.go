@@ -14,6 +14,9 @@ import (
 // A larger one passes, and its version stays unknown.
 const maxInitializeResult = 1 << 20
 
+// maxServerSession is what callers' names of sessions have room for.
+const maxServerSession = 4 << 10
+
 // serveInitialize carries an initialize request with the sampling capability
 // put in, and begins the session that the server opens.
 func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
@@ -23,6 +26,7 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	}
 	body, caller, declared := h.declare(m, body)
 	header := endToEnd(r.Header)
+	setSession(header, "") // of a session that it may be to replace
 	resp, address, err := h.sendFirst(r.Context(), http.MethodPost, r.URL.RawQuery, header, body)
 	if err != nil {
 		h.unreachable(w, r, m.ID, err)
@@ -35,14 +39,12 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 		id = ""
 	}
 	s := h.newSession(id, address, caller, declared)
+	s.name = ""
 	begun := false
-	begin := func(result wire.Message) {
-		if s.id != "" && result.Error == nil {
-			begun = true
-			s.setVersion(wire.ResultProtocolVersion(result.Result))
-			s.noteCORS(header, resp.Header)
-			h.begin(s, header)
-		}
+	begin := func() {
+		begun = true
+		s.noteCORS(header, resp.Header)
+		h.begin(s, header)
 	}
 	defer func() {
 		if !begun {
@@ -52,7 +54,16 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	in := &inspector{handler: h, session: s, call: s.beginCall(m, header)}
 	defer s.endCall(in.call, true)
 	if isEventStream(resp.Header) {
-		in.onResponse = begin
+		// The name is in the header, before the version is known.
+		if s.id != "" && !h.named(w, r, m, s) {
+			return
+		}
+		in.onResponse = func(result wire.Message) {
+			if s.id != "" && result.Error == nil {
+				s.setVersion(wire.ResultProtocolVersion(result.Result))
+				begin()
+			}
+		}
 		h.relay(w, r, resp, in).finish()
 		return
 	}
@@ -66,12 +77,31 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	if err != nil {
 		result = wire.Message{} // too long to be read whole
 	}
-	begin(result)
+	if s.id != "" && result.Error == nil {
+		s.setVersion(wire.ResultProtocolVersion(result.Result))
+		if !h.named(w, r, m, s) {
+			return
+		}
+		begin()
+	}
 	resp.Body = struct {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(head), resp.Body), resp.Body}
 	h.relay(w, r, resp, in).finish()
+}
+
+// named gives a session its name. Where it cannot have one the caller has been
+// answered.
+func (h *Handler) named(w http.ResponseWriter, r *http.Request, m wire.Message, s *session) bool {
+	err := h.nameSession(s)
+	if err == nil {
+		return true
+	}
+	h.opts.Logger.Warn("a session cannot be named", "session", s.digest, "error", err)
+	fail(w, http.StatusBadGateway, m.ID, codeUnavailable,
+		fmt.Sprintf("the MCP server %s gave a session id that is too long: use one of at most %d bytes", h.opts.ServerName, maxServerSession))
+	return false
 }
 
 // declare puts the sampling capability into an initialize request. It returns

@@ -112,7 +112,9 @@ func post(ctx context.Context, h *Handler, body string) *httptest.ResponseRecord
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(body))
 	if body != initializeBody {
-		r.Header.Set(headerSession, "s")
+		for _, s := range h.sessions.all() {
+			r.Header.Set(headerSession, s.name)
+		}
 	}
 	h.ServeHTTP(w, r)
 	return w
@@ -159,7 +161,7 @@ func TestARefusalDoesNotHoldUpWhatEnds(t *testing.T) {
 		wantOver   bool
 	}{
 		"the caller leaves":   {func(_ *Handler, leave func()) { leave() }, 2, true},
-		"the session ends":    {func(h *Handler, _ func()) { h.end(h.sessions.get("s")) }, 1, false},
+		"the session ends":    {func(h *Handler, _ func()) { h.end(h.sessions.all()[0]) }, 1, false},
 		"the handler is shut": {func(h *Handler, _ func()) { h.Close() }, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {

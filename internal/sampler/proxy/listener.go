@@ -17,6 +17,8 @@ import (
 const (
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 15 * time.Second
+	// maxTakenBackoff is the longest wait for a stream that another one holds.
+	maxTakenBackoff = time.Second
 	// steadyAfter is how long a stream must have lasted for the next break to
 	// count as the first.
 	steadyAfter = 5 * time.Second
@@ -32,8 +34,9 @@ type listener struct {
 	// kick holds a token when the stream is wanted at once.
 	kick chan struct{}
 
-	mu      sync.Mutex
-	running bool
+	mu sync.Mutex
+	// running ends the stream that is held; nil where there is none.
+	running context.CancelFunc
 	// refused is the status by which the server said that it has no stream; 0
 	// where it did not.
 	refused int
@@ -65,16 +68,28 @@ func (l *listener) retry() { l.begin(true) }
 func (l *listener) begin(again bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.running || l.session.ctx.Err() != nil {
+	if l.running != nil || l.session.ctx.Err() != nil {
 		return
 	}
 	if l.refused != 0 && !(again && mayPass(l.refused)) {
 		return
 	}
-	l.running, l.refused = true, 0
+	ctx, cancel := context.WithCancel(l.session.ctx)
+	l.running, l.refused = cancel, 0
 	l.opening()
-	if !l.handler.spawn(l.run) {
-		l.running = false
+	if !l.handler.spawn(func() { l.run(ctx) }) {
+		l.running = nil
+		cancel()
+	}
+}
+
+// suspend gives the stream up until it is started again.
+func (l *listener) suspend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running != nil {
+		l.running()
+		l.running, l.paused = nil, false
 	}
 }
 
@@ -92,10 +107,14 @@ func (l *listener) opening() {
 	l.waitUntil = time.Now().Add(l.handler.opts.StreamWait)
 }
 
-// settle ends the wait of calls: the stream is open, or refused with a status.
-func (l *listener) settle(refused int) {
+// settle ends the wait of calls: the stream is open, or refused with a status. ctx
+// is that of the stream, which may have been given up since.
+func (l *listener) settle(ctx context.Context, refused int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
 	l.refused = refused
 	if !l.settled {
 		l.settled = true
@@ -126,6 +145,7 @@ func (l *listener) awaitHeader(ctx context.Context) (refused int) {
 		case <-header:
 		case <-timer.C:
 		case <-ctx.Done():
+		case <-l.session.ctx.Done():
 		}
 	}
 	l.mu.Lock()
@@ -134,13 +154,15 @@ func (l *listener) awaitHeader(ctx context.Context) (refused int) {
 }
 
 // run holds the stream until the session ends or the server has none.
-func (l *listener) run() {
+func (l *listener) run(ctx context.Context) {
 	defer func() {
 		l.mu.Lock()
-		l.running = false
-		l.mu.Unlock()
+		defer l.mu.Unlock()
+		if ctx.Err() == nil {
+			l.running()
+			l.running = nil
+		}
 	}()
-	ctx := l.session.ctx
 	backoff := firstBackoff
 	lastID := ""
 	for ctx.Err() == nil {
@@ -157,7 +179,7 @@ func (l *listener) run() {
 		}
 		if end.refused != 0 {
 			l.handler.opts.Logger.Debug("the server has no stream for this session", "session", l.session.digest, "status", end.refused)
-			l.settle(end.refused)
+			l.settle(ctx, end.refused)
 			if end.refused == http.StatusNotFound {
 				l.log.close()
 			}
@@ -173,16 +195,30 @@ func (l *listener) run() {
 			backoff = firstBackoff
 		}
 		delay := max(backoff, min(end.retry, maxBackoff))
-		l.pause(ctx, delay+rand.N(delay/4+1))
+		if end.taken {
+			delay = min(delay, maxTakenBackoff)
+		}
+		l.pause(ctx, delay+rand.N(delay/4+1), end.taken)
 		backoff = min(2*backoff, maxBackoff)
 	}
-	l.settle(0)
 }
 
 // pause waits before the stream is opened again; a call cuts it short.
-func (l *listener) pause(ctx context.Context, delay time.Duration) {
-	l.settle(0) // calls that wait for a header now know that none comes
+func (l *listener) pause(ctx context.Context, delay time.Duration, taken bool) {
 	l.mu.Lock()
+	if taken && !l.settled && time.Now().Before(l.waitUntil) {
+		// Calls go on waiting for a stream that comes soon.
+		l.mu.Unlock()
+		wait(ctx, firstBackoff)
+		return
+	}
+	l.mu.Unlock()
+	l.settle(ctx, 0) // calls that wait for a header now know that none comes
+	l.mu.Lock()
+	if ctx.Err() != nil {
+		l.mu.Unlock()
+		return
+	}
 	select {
 	case <-l.kick: // one that came too late for the pause before
 	default:
@@ -200,9 +236,19 @@ func (l *listener) pause(ctx context.Context, delay time.Duration) {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.paused {
+	if l.paused && ctx.Err() == nil {
 		l.paused = false
 		l.opening()
+	}
+}
+
+// wait waits for some time, or for the end of ctx.
+func wait(ctx context.Context, delay time.Duration) {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
@@ -210,8 +256,11 @@ func (l *listener) pause(ctx context.Context, delay time.Duration) {
 type streamEnd struct {
 	// refused is the status of a server that does not want to be asked again.
 	refused int
-	lastID  string
-	retry   time.Duration
+	// taken means that the server holds another stream of the session open: that
+	// of a replica which lets go of it, or one that it has not yet seen break.
+	taken  bool
+	lastID string
+	retry  time.Duration
 }
 
 // listen opens the stream once and reads it to its end.
@@ -229,9 +278,10 @@ func (l *listener) listen(ctx context.Context, lastID string) (streamEnd, error)
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusOK && isEventStream(resp.Header):
-	case resp.StatusCode == http.StatusConflict, resp.StatusCode == http.StatusRequestTimeout,
+	case resp.StatusCode == http.StatusConflict:
+		return streamEnd{taken: true}, nil
+	case resp.StatusCode == http.StatusRequestTimeout,
 		resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented:
-		// 409 is from a server that has not noticed yet that the stream broke.
 		return streamEnd{}, fmt.Errorf("the server answered %d", resp.StatusCode)
 	case resp.StatusCode < http.StatusMultipleChoices: // success, and no stream
 		return streamEnd{refused: http.StatusMethodNotAllowed}, nil
@@ -245,7 +295,7 @@ func (l *listener) listen(ctx context.Context, lastID string) (streamEnd, error)
 	if !l.session.isProven() {
 		l.session.accept(caller)
 	}
-	l.settle(0)
+	l.settle(ctx, 0)
 	return l.read(ctx, body, lastID != "")
 }
 

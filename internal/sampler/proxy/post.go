@@ -16,7 +16,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	// What cannot be read is the server's to refuse.
 	m, err := wire.ParseMessage(body)
 	isCall := err == nil && m.IsRequest() || errors.Is(err, wire.ErrBatch)
-	if !h.beginPost(isCall) {
+	if !h.beginPost() {
 		shuttingDown(w, m.ID)
 		return
 	}
@@ -41,7 +41,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 // serveMessage carries anything but initialize. isCall is whether the caller
 // waits for a response.
 func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, isCall bool) {
-	s, ok := h.sessionOf(w, r, m)
+	s, ok := h.sessionOf(w, r, m, body)
 	if !ok {
 		return
 	}
@@ -84,12 +84,18 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Me
 func (h *Handler) postFailed(w http.ResponseWriter, r *http.Request, s *session, m wire.Message, err error) {
 	if s.address != "" && notReached(err) && r.Context().Err() == nil {
 		// The server that held the session is gone, and the session with it.
-		h.opts.Logger.Info("the server of a session is gone", "session", s.digest, "error", err)
 		h.end(s)
-		fail(w, http.StatusNotFound, m.ID, codeUnavailable, "the server of this session is gone: initialize again")
+		h.serverGone(w, m, s.digest, err)
 		return
 	}
 	h.unreachable(w, r, m.ID, err)
+}
+
+// serverGone tells a caller that its session is over, as the server that held it
+// is no more (specification, Streamable HTTP, session management).
+func (h *Handler) serverGone(w http.ResponseWriter, m wire.Message, session string, err error) {
+	h.opts.Logger.Info("the server of a session is gone", "session", session, "error", err)
+	fail(w, http.StatusNotFound, m.ID, codeUnavailable, "the server of this session is gone: initialize again")
 }
 
 // NoRoom is the Proxy-Status (RFC 9209) of a refusal because as many sessions are

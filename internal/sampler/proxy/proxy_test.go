@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -212,6 +213,17 @@ func begin(t *testing.T, endpoint string) string {
 		t.Fatalf("initialize: status %d, %s", got.status, got.body)
 	}
 	return got.header.Get(headerSession)
+}
+
+// nameOf returns the name of a session that another replica or an earlier sampler
+// with the key of h has begun.
+func nameOf(t *testing.T, h *Handler, session seal.Session) string {
+	t.Helper()
+	name, err := h.opts.Sealer.SealName(session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 func await[T any](t *testing.T, what string, from <-chan T) T {

@@ -16,9 +16,14 @@ import (
 // session is what is known of one session between a caller and the server. A
 // server that gives no session ids has anonymous ones, one for each exchange.
 type session struct {
-	// id is the server's; empty for an anonymous session.
-	id     string
-	digest string
+	// id is the server's, name the one that the caller knows, which says all that
+	// is sealed in it; both are empty for an anonymous session.
+	id, name string
+	digest   string
+	// owner is the replica that began the session. adopted means that it goes on
+	// here because that one was gone.
+	owner   string
+	adopted bool
 	// address is the host:port of the server that the session lives on; empty
 	// where any will do.
 	address string
@@ -46,8 +51,10 @@ type session struct {
 	cors   http.Header
 	// proven is true once the server has accepted a request of this session.
 	proven bool
-	// users counts the exchanges under way.
+	// users counts the exchanges under way, streams those of them that are GET
+	// streams of the caller.
 	users    int
+	streams  int
 	lastUsed time.Time
 	calls    map[*call]struct{}
 	answers  map[*answer]struct{}
@@ -73,24 +80,29 @@ type answer struct {
 	cancel context.CancelCauseFunc
 }
 
+// newSession returns a session that nobody knows yet. The id is its name too
+// until it gets one.
 func (h *Handler) newSession(id, address string, caller, declared wire.SamplingCapability) *session {
 	s := &session{
-		id: id, address: address, ctx: h.ctx,
+		id: id, name: id, address: address, ctx: h.ctx,
 		caller: caller, declared: declared,
 		lastUsed: time.Now(),
-		calls:    map[*call]struct{}{},
-		answers:  map[*answer]struct{}{},
 
 		complaints: &h.complaints,
 	}
 	if id != "" {
 		s.complaints = &complaints{}
-		sum := sha256.Sum256([]byte(id))
-		s.digest = hex.EncodeToString(sum[:6])
+		s.digest = digestOf(id)
 		s.ctx, s.cancel = context.WithCancelCause(h.ctx)
 		s.listener = newListener(h, s)
 	}
 	return s
+}
+
+// digestOf returns what of a session's id may be in logs.
+func digestOf(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:6])
 }
 
 // end stops what runs for the session. It may be called again.
@@ -192,6 +204,36 @@ func (s *session) release() {
 	s.lastUsed = time.Now()
 }
 
+// busy reports whether anything but GET streams of the caller is under way. s.mu
+// is held.
+func (s *session) busy() bool { return s.users > s.streams || len(s.answers) > 0 }
+
+// quiesce lets go of the GET streams, of the caller and of the server, if
+// nothing waits for what comes on them. The next exchange opens the server's
+// again.
+func (s *session) quiesce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil || s.busy() {
+		return
+	}
+	s.listener.suspend()
+	s.listener.log.endStreams()
+}
+
+// beginStream notes that an exchange is a GET stream of the caller.
+func (s *session) beginStream() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams++
+}
+
+func (s *session) endStream() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams--
+}
+
 // idleFrom returns since when nobody has used the session.
 func (s *session) idleFrom() (since time.Time, idle bool) {
 	s.mu.Lock()
@@ -203,6 +245,9 @@ func (s *session) beginCall(m wire.Message, header http.Header) *call {
 	c := &call{id: m.ID, key: m.Key(), method: m.Method, header: header}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.calls == nil {
+		s.calls = map[*call]struct{}{}
+	}
 	s.calls[c] = struct{}{}
 	return c
 }
@@ -247,6 +292,9 @@ func (s *session) beginAnswer(a *answer, most int) bool {
 	defer s.mu.Unlock()
 	if len(s.answers) >= most {
 		return false
+	}
+	if s.answers == nil {
+		s.answers = map[*answer]struct{}{}
 	}
 	s.answers[a] = struct{}{}
 	return true

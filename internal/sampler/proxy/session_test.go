@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -70,9 +71,9 @@ func TestSessionsBeginAndEnd(t *testing.T) {
 			server: &fakeServer{},
 			steps:  []step{{post, callBody, "from-before", 200, 1}, {post, callBody, "from-before", 200, 1}},
 		},
-		"one that nobody knows is not kept": {
+		"one that the server does not know is not kept": {
 			server: &fakeServer{known: func(string) bool { return false }},
-			steps:  []step{{post, callBody, "forged", 404, 0}, {http.MethodGet, "", "forged", 404, 0}, {del, "", "forged", 404, 0}},
+			steps:  []step{{post, callBody, "old", 404, 0}, {http.MethodGet, "", "old", 404, 0}, {del, "", "old", 404, 0}},
 		},
 		"one that the server has forgotten": {
 			server: &fakeServer{known: func(id string) bool { return id != "s-1" }},
@@ -101,12 +102,23 @@ func TestSessionsBeginAndEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoint, h := newFront(t, tc.server, func(o *Options) { o.Settings.MaxSessions = tc.max })
+			names := map[string]string{}
 			for i, s := range tc.steps {
 				var header []string
 				if s.session != "" {
-					header = []string{headerSession, s.session}
+					if names[s.session] == "" {
+						names[s.session] = nameOf(t, h, seal.Session{ID: s.session})
+					}
+					header = []string{headerSession, names[s.session]}
 				}
 				got := ask(t, s.method, endpoint, s.body, header...)
+				if name := got.header.Get(headerSession); name != "" {
+					opened, err := h.opts.Sealer.OpenName(name)
+					if err != nil {
+						t.Fatalf("step %d: the session is called %q: %v", i, name, err)
+					}
+					names[opened.ID] = name
+				}
 				if got.status != s.wantStatus {
 					t.Fatalf("step %d: status %d (%s), want %d", i, got.status, got.body, s.wantStatus)
 				}
@@ -141,7 +153,7 @@ func TestInitializeWithAnErrorBeginsNoSession(t *testing.T) {
 func TestNoRoomForASession(t *testing.T) {
 	done := make(chan struct{})
 	server := &fakeServer{call: streamUntil(done)}
-	endpoint, _ := newFront(t, server, func(o *Options) { o.Settings.MaxSessions = 1 })
+	endpoint, h := newFront(t, server, func(o *Options) { o.Settings.MaxSessions = 1 })
 	session := begin(t, endpoint)
 	busy := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
 	defer busy.Body.Close()
@@ -150,7 +162,7 @@ func TestNoRoomForASession(t *testing.T) {
 	if got := ask(t, http.MethodPost, endpoint, initializeBody); got.status != 503 || got.body != fmt.Sprintf(want, 0) || got.header.Get("Proxy-Status") != NoRoom {
 		t.Errorf("initialize got %d, %s and %v, want 503", got.status, got.body, got.header)
 	}
-	if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, "other"); got.status != 503 || got.body != fmt.Sprintf(want, 1) {
+	if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, nameOf(t, h, seal.Session{ID: "other"})); got.status != 503 || got.body != fmt.Sprintf(want, 1) {
 		t.Errorf("a call got %d and %s, want 503", got.status, got.body)
 	}
 }
@@ -242,21 +254,37 @@ func TestSessionStaysOnItsServer(t *testing.T) {
 
 func TestSessionFromBeforeIsFoundOnItsServer(t *testing.T) {
 	knows := func(good string) func(string) bool { return func(id string) bool { return id == good } }
+	stranger := &fakeServer{}
 	pods := &fakePods{pods: map[string]http.Handler{
 		"10.0.0.1:8000": &fakeServer{known: knows("one")},
 		"10.0.0.2:8000": &fakeServer{known: knows("two")},
 		"10.0.0.3:8000": &fakeServer{known: knows("three")},
+		"10.0.0.4:8000": stranger,
 	}}
 	endpoint, h := newFront(t, http.NotFoundHandler(), inPods(pods, "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9"))
-	for id, wantStatus := range map[string]int{"one": 200, "two": 200, "three": 200, "four": 404} {
+	for id, tc := range map[string]struct {
+		address    string
+		wantStatus int
+	}{
+		"one":              {"10.0.0.1:8000", 200},
+		"two":              {"10.0.0.2:8000", 200},
+		"three":            {"10.0.0.3:8000", 200},
+		"unknown there":    {"10.0.0.3:8000", 404},
+		"does not answer":  {"10.0.0.9:8000", 404},
+		"not the server's": {"10.0.0.4:8000", 404},
+	} {
+		name := nameOf(t, h, seal.Session{ID: id, Address: tc.address})
 		for range 2 {
-			if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, id); got.status != wantStatus {
-				t.Errorf("session %s got status %d, want %d", id, got.status, wantStatus)
+			if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, name); got.status != tc.wantStatus {
+				t.Errorf("session %s got status %d, want %d", id, got.status, tc.wantStatus)
 			}
 		}
 	}
 	if got := h.Sessions(); got != 3 {
 		t.Errorf("%d sessions, want 3", got)
+	}
+	if got := stranger.got(callBody); got != 0 {
+		t.Errorf("%d calls came to what has taken the address of a server", got)
 	}
 }
 
@@ -269,12 +297,17 @@ func TestServerWhoseNameIsNotFound(t *testing.T) {
 
 func TestShutdownLetsCallsEnd(t *testing.T) {
 	done := make(chan struct{})
-	server := &fakeServer{call: streamUntil(done), get: func(w http.ResponseWriter, r *http.Request) {
-		events(": open\n\n")(w, r)
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
+	server := &fakeServer{get: hold(": open\n\n"), call: func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Quick") != "" {
+			_, _ = io.WriteString(w, callResponse)
+			return
+		}
+		streamUntil(done)(w, r)
 	}}
 	endpoint, h := newFront(t, server)
+	idle := begin(t, endpoint)
+	unused := open(t.Context(), t, http.MethodGet, endpoint, "", headerSession, idle)
+	defer unused.Body.Close()
 	session := begin(t, endpoint)
 	listening := open(t.Context(), t, http.MethodGet, endpoint, "", headerSession, session)
 	defer listening.Body.Close()
@@ -283,11 +316,13 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 
 	over := make(chan error, 1)
 	go func() { over <- h.Shutdown(t.Context()) }()
-	if _, err := io.ReadAll(listening.Body); err != nil {
-		t.Errorf("the GET stream broke: %v", err)
+	if _, err := io.ReadAll(unused.Body); err != nil {
+		t.Errorf("the GET stream of the idle session broke: %v", err)
 	}
-	if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, session); got.status != http.StatusServiceUnavailable {
-		t.Errorf("a new call got status %d, want 503", got.status)
+	for _, name := range []string{session, idle} {
+		if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, name, "X-Quick", "1"); got.status != http.StatusOK {
+			t.Errorf("a new call got status %d, want 200", got.status)
+		}
 	}
 	if got := ask(t, http.MethodPost, endpoint, `{"jsonrpc":"2.0","id":5,"result":{}}`, headerSession, session); got.status != http.StatusAccepted {
 		t.Errorf("what the running call may wait for got status %d, want 202", got.status)
@@ -300,6 +335,9 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 	close(done)
 	if body, err := io.ReadAll(running.Body); err != nil || !strings.Contains(string(body), callResponse) {
 		t.Errorf("the running call got %q, error %v", body, err)
+	}
+	if _, err := io.ReadAll(listening.Body); err != nil {
+		t.Errorf("the GET stream of the session with the call broke: %v", err)
 	}
 	if err := await(t, "Shutdown returns", over); err != nil {
 		t.Errorf("Shutdown: %v", err)

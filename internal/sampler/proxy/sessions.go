@@ -6,77 +6,78 @@ import (
 	"time"
 )
 
-// sessions holds the sessions by the server's id.
+// sessions holds the sessions by the names that callers have for them.
 type sessions struct {
 	max func() int
 
 	mu   sync.Mutex
-	byID map[string]*session
+	byName map[string]*session
 }
 
 func newSessions(limit func() int) *sessions {
-	return &sessions{max: limit, byID: map[string]*session{}}
+	return &sessions{max: limit, byName: map[string]*session{}}
 }
 
 func (t *sessions) len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.byID)
+	return len(t.byName)
 }
 
 func (t *sessions) all() []*session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make([]*session, 0, len(t.byID))
-	for _, s := range t.byID {
+	all := make([]*session, 0, len(t.byName))
+	for _, s := range t.byName {
 		all = append(all, s)
 	}
 	return all
 }
 
-// get returns the session called id; nil if there is none.
-func (t *sessions) get(id string) *session {
+// get returns the session of that name; nil if there is none.
+func (t *sessions) get(name string) *session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byID[id]
+	return t.byName[name]
 }
 
-// use returns the session called id with one more user; nil if there is none.
-func (t *sessions) use(id string) *session {
+// use returns the session of that name with one more user; nil if there is none.
+func (t *sessions) use(name string) *session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.byID[id]
+	s := t.byName[name]
 	if s != nil {
 		s.use()
 	}
 	return s
 }
 
-// adopt stores s, or finds the session that has its id, and counts a user of
-// it. It is nil where there is no room: as the server has not confirmed s, no
-// other session makes room for it.
-func (t *sessions) adopt(s *session) *session {
+// adopt stores s, or finds the session that has its name, and counts a user of
+// it. gone is a session that had to give room; the caller must end it. There may
+// be no room; then the result is nil.
+func (t *sessions) adopt(s *session) (held, gone *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if known := t.byID[s.id]; known != nil {
+	if known := t.byName[s.name]; known != nil {
 		known.use()
-		return known
+		return known, nil
 	}
-	if len(t.byID) >= t.max() {
-		return nil
+	gone, ok := t.makeRoom()
+	if !ok {
+		return nil, nil
 	}
 	s.use()
-	t.byID[s.id] = s
-	return s
+	t.byName[s.name] = s
+	return s, gone
 }
 
-// put stores s and counts a user of it. replaced is a session that had its id,
-// evicted one that had to give room; the caller must end both.
+// put stores s and counts a user of it. gone are a session that had its name and
+// one that had to give room; the caller must end them.
 func (t *sessions) put(s *session) (gone []*session, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if before := t.byID[s.id]; before != nil {
-		delete(t.byID, s.id)
+	if before := t.byName[s.name]; before != nil {
+		delete(t.byName, s.name)
 		gone = append(gone, before)
 	}
 	evicted, ok := t.makeRoom()
@@ -87,7 +88,7 @@ func (t *sessions) put(s *session) (gone []*session, ok bool) {
 		gone = append(gone, evicted)
 	}
 	s.use()
-	t.byID[s.id] = s
+	t.byName[s.name] = s
 	return gone, true
 }
 
@@ -95,10 +96,10 @@ func (t *sessions) put(s *session) (gone []*session, ok bool) {
 func (t *sessions) full() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.byID) < t.max() {
+	if len(t.byName) < t.max() {
 		return false
 	}
-	for _, s := range t.byID {
+	for _, s := range t.byName {
 		if _, idle := s.idleFrom(); idle {
 			return false
 		}
@@ -108,11 +109,11 @@ func (t *sessions) full() bool {
 
 // makeRoom takes the longest idle session out where the table is full.
 func (t *sessions) makeRoom() (evicted *session, ok bool) {
-	if len(t.byID) < t.max() {
+	if len(t.byName) < t.max() {
 		return nil, true
 	}
 	var oldest time.Time
-	for _, s := range t.byID {
+	for _, s := range t.byName {
 		if since, idle := s.idleFrom(); idle && (evicted == nil || since.Before(oldest)) {
 			evicted, oldest = s, since
 		}
@@ -120,16 +121,32 @@ func (t *sessions) makeRoom() (evicted *session, ok bool) {
 	if evicted == nil {
 		return nil, false
 	}
-	delete(t.byID, evicted.id)
+	delete(t.byName, evicted.name)
 	return evicted, true
 }
 
 func (t *sessions) remove(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byID[s.id] == s {
-		delete(t.byID, s.id)
+	if t.byName[s.name] == s {
+		delete(t.byName, s.name)
 	}
+}
+
+// takeOut takes out a session in which nothing is under way but GET streams.
+func (t *sessions) takeOut(s *session) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byName[s.name] != s {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy() {
+		return false
+	}
+	delete(t.byName, s.name)
+	return true
 }
 
 // idleSince takes out the sessions that nobody has used since then.
@@ -137,9 +154,9 @@ func (t *sessions) idleSince(then time.Time) []*session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var expired []*session
-	for id, s := range t.byID {
+	for name, s := range t.byName {
 		if since, idle := s.idleFrom(); idle && since.Before(then) {
-			delete(t.byID, id)
+			delete(t.byName, name)
 			expired = append(expired, s)
 		}
 	}

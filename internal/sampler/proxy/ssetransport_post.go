@@ -35,7 +35,7 @@ func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.release()
-	if !h.beginPost(isCall) {
+	if !h.beginPost() {
 		shuttingDown(w, m.ID)
 		return
 	}
