@@ -76,6 +76,7 @@ func New(o Options) (*Handler, error) {
 	if h.replicas, err = newReplicas(&o); err != nil {
 		return nil, err
 	}
+	h.opts.Self = h.replicas.self
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.leaving, h.drain = context.WithCancel(h.ctx)
 	h.plain = h.newPlainProxy()
@@ -170,6 +171,11 @@ func (h *Handler) Drain() {
 // them must have been told to send them elsewhere.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.Drain()
+	for _, s := range h.sessions.all() {
+		if s.sse != nil {
+			s.sse.leave()
+		}
+	}
 	var err error
 	for err == nil && !h.closeQuiet() {
 		select {

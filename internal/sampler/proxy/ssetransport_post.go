@@ -59,14 +59,11 @@ func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
 // serveSSEElsewhere serves a message of a session that is not held here. Only
 // the sampler that holds the stream can; without the stream there is no session.
 func (h *Handler) serveSSEElsewhere(w http.ResponseWriter, r *http.Request, m wire.Message, name string, body []byte) {
-	if token, err := h.opts.Sealer.OpenName(name); err == nil && token.Owner != h.opts.Self && h.forwardSSE(w, r, token.Owner, body) {
+	if token, err := h.opts.Sealer.OpenName(name); err == nil && token.Owner != h.opts.Self && h.forward(w, r, token.Owner, body) {
 		return
 	}
 	fail(w, http.StatusNotFound, m.ID, codeUnavailable, "there is no such session, or its stream has ended: open a new one with GET")
 }
-
-// forwardSSE reports whether the owner of a session has served a request.
-func (h *Handler) forwardSSE(http.ResponseWriter, *http.Request, string, []byte) bool { return false }
 
 // serveSSEMessage carries a message in its session.
 func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *session, m wire.Message, body []byte, isCall bool) {
