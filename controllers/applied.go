@@ -24,6 +24,11 @@ type outcome struct {
 	err      error
 }
 
+// and adds what came of something else.
+func (o outcome) and(other outcome) outcome {
+	return outcome{refusals: append(o.refusals, other.refusals...), err: errors.Join(o.err, other.err)}
+}
+
 func (r *ServerReconciler) apply(ctx context.Context, server *mcpv1alpha1.MCPServer, objects build.Objects) outcome {
 	out := judge(r.applier.Apply(ctx, server, objects.Apply...))
 	unwanted := make([]client.Object, 0, len(objects.Unwanted))

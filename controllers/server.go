@@ -31,6 +31,7 @@ import (
 // +kubebuilder:rbac:groups=mcp-sampling.dev,resources=samplingpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=services;configmaps,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=create
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -48,6 +49,7 @@ type ServerReconciler struct {
 
 	pace    *pacer
 	written *writes
+	keys    *keyTries
 	events  *eventSink
 }
 
@@ -85,7 +87,9 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	applied := r.apply(ctx, snap.server, objects)
+	// Before the pods that wait for it.
+	keyed := judge(r.sessionKey(ctx, snap.server))
+	applied := keyed.and(r.apply(ctx, snap.server, objects))
 
 	kids, err := r.children(ctx, snap.server)
 	if err != nil {
@@ -205,6 +209,7 @@ func (r *ServerReconciler) forget(key types.NamespacedName) {
 	r.applier.Forget(key)
 	r.pace.forget(key)
 	r.written.forget(key)
+	r.keys.forget(key)
 }
 
 // unsettled says what is still to be waited for, "" if nothing is.

@@ -26,7 +26,9 @@ func owned(b *bench, server string) []client.Object {
 		read(b, server+"-sampler", &appsv1.Deployment{}),
 		read(b, server, &corev1.Service{}),
 		read(b, server+"-server", &corev1.Service{}),
+		read(b, server+"-peers", &corev1.Service{}),
 		read(b, server+"-sampler", &corev1.ConfigMap{}),
+		read(b, server+"-sampler", &corev1.Secret{}),
 	}
 }
 

@@ -79,6 +79,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 		opts:     opts,
 		pace:     newPacer(opts.now),
 		written:  newWrites(opts.now),
+		keys:     newKeyTries(opts.now),
 		events:   newEventSink(recorder, opts.now),
 	}
 	if err := servers.setup(mgr); err != nil {

@@ -146,6 +146,7 @@ func (b *bench) reconciler() *ServerReconciler {
 		opts:     opts,
 		pace:     newPacer(opts.now),
 		written:  newWrites(opts.now),
+		keys:     newKeyTries(opts.now),
 		events:   newEventSink(events.NewFakeRecorder(100), opts.now),
 	}
 }

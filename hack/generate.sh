@@ -10,6 +10,7 @@ tool controller-gen object paths=./api/...
 # "Dangerous" are floats, which other languages may round: a temperature is one
 # by nature, and nothing is ever compared with it for equality.
 tool controller-gen crd:allowDangerousTypes=true paths=./api/... output:crd:artifacts:config=config/crd/bases
+go run -C hack/tools ./crdtrim "$PWD"/config/crd/bases/*.yaml
 tool controller-gen rbac:roleName=manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
 go run -C hack/tools ./chartgen -root ../..
 tool crd-ref-docs --source-path=api --config=hack/api-docs/config.yaml \

@@ -50,26 +50,30 @@ type MCPServerList struct {
 
 // MCPServerSpec says where the MCP server comes from and how its sampler runs.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.container) != has(self.service)",message="name one source for the server: either spec.container (run this image) or spec.service (use a Service that is already there), not both and not neither"
-// +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.transport) || !has(self.transport.port)",message="spec.transport.port is for spec.container: with spec.service write the port in spec.service.port"
-// +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.replicas)",message="spec.replicas is for spec.container: scale the workload behind spec.service itself, or set spec.sampler.replicas for the samplers"
-// +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.podTemplate)",message="spec.podTemplate is for spec.container: for the sampler's pods write spec.sampler.podTemplate"
+// +kubebuilder:validation:XValidation:rule="[has(self.container), has(self.service), has(self.remote)].filter(x, x).size() == 1",message="name one source for the server: spec.container (run this image), spec.service (use a Service that is already there) or spec.remote (a server outside of this namespace)"
+// +kubebuilder:validation:XValidation:rule="has(self.container) || !has(self.transport) || !has(self.transport.port)",message="spec.transport.port is for spec.container: with spec.service write the port in spec.service.port, with spec.remote in spec.remote.url"
+// +kubebuilder:validation:XValidation:rule="!has(self.remote) || !has(self.transport) || !has(self.transport.path)",message="spec.transport.path is not for spec.remote: write the path in spec.remote.url"
+// +kubebuilder:validation:XValidation:rule="!has(self.transport) || !has(self.transport.type) || self.transport.type != 'Stdio' || (has(self.container) && has(self.container.command) && self.container.command.size() > 0)",message="a server with transport type Stdio needs spec.container.command: the command that starts it, as its image's own is not known here"
+// +kubebuilder:validation:XValidation:rule="has(self.container) || !has(self.replicas)",message="spec.replicas is for spec.container: scale the workload of the server itself, or set spec.sampler.replicas for the samplers"
+// +kubebuilder:validation:XValidation:rule="has(self.container) || !has(self.podTemplate)",message="spec.podTemplate is for spec.container: for the sampler's pods write spec.sampler.podTemplate"
 type MCPServerSpec struct {
-	// transport is how the server speaks MCP. Omitted means Streamable HTTP at
-	// path /mcp.
+	// transport is how the server speaks MCP. Omitted means Streamable HTTP.
 	// +optional
 	// +kubebuilder:default={}
 	Transport Transport `json:"transport,omitzero"`
 
-	// container runs the server from an image. Exactly one of container and
-	// service is set.
+	// container runs the server from an image. Exactly one of container, service
+	// and remote is set.
 	// +optional
 	Container *ServerContainer `json:"container,omitempty"`
 
 	// service is a server that already runs behind a Service of this namespace.
-	// Exactly one of container and service is set.
 	// +optional
 	Service *ServerService `json:"service,omitempty"`
+
+	// remote is a server that runs elsewhere and is reached by a URL.
+	// +optional
+	Remote *RemoteServer `json:"remote,omitempty"`
 
 	// replicas is how many pods of the server run, 0 to 1000. Omitted leaves the
 	// number to whoever sets it at the Deployment NAME-server, such as a
@@ -96,43 +100,70 @@ type MCPServerSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Sampler SamplerSpec `json:"sampler,omitzero"`
+
+	// allowedOrigins are the web pages that may call the server: values of the
+	// header Origin, each scheme://host or scheme://host:port, or "*" for any. A
+	// request with another one is refused; one without the header, as all but
+	// browsers send, never is. Omitted allows no web page. At most 64 items.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	AllowedOrigins []Origin `json:"allowedOrigins,omitempty"`
+
+	// limits bound what callers and the server can make each sampler pod hold.
+	// What is above is refused with an error that says so.
+	// +optional
+	// +kubebuilder:default={}
+	Limits Limits `json:"limits,omitzero"`
 }
 
-// TransportType names one of MCP's transports.
+// Origin is a value of the header Origin, or "*" for any.
 //
-// +kubebuilder:validation:Enum=StreamableHTTP
-type TransportType string
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:XValidation:rule="self.matches('^([*]|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|[[][0-9a-f:.]+[]])(:[0-9]{1,5})?)$')",message="write an origin as browsers send it, in lower case: scheme://host or scheme://host:port without a path, such as https://app.example.com, or * for any"
+type Origin string
 
-// TransportStreamableHTTP is one HTTP endpoint for everything (specification
-// 2025-03-26 and later).
-const TransportStreamableHTTP TransportType = "StreamableHTTP"
-
-// DefaultServerPort is used where spec.transport.port is omitted.
-const DefaultServerPort int32 = 8000
-
-// Transport is how the server speaks MCP.
-type Transport struct {
-	// type is the transport. Omitted means StreamableHTTP.
+// Limits bound what a sampler holds.
+type Limits struct {
+	// requestBytes bounds the body of a caller's request, 1024 to 268435456.
+	// Omitted means 16777216 (16 MiB).
 	// +optional
-	// +kubebuilder:default=StreamableHTTP
-	Type TransportType `json:"type,omitempty"`
+	// +kubebuilder:default=16777216
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=268435456
+	RequestBytes int64 `json:"requestBytes,omitempty"`
 
-	// port is where the container listens, 1 to 65535. Omitted means 8000. Only
-	// with container.
+	// eventBytes bounds one event of the server, or one result, 1024 to
+	// 268435456. Omitted means 16777216 (16 MiB).
 	// +optional
+	// +kubebuilder:default=16777216
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=268435456
+	EventBytes int64 `json:"eventBytes,omitempty"`
+
+	// sessions bounds the sessions that are held, 1 to 1000000. The one that is
+	// idle for longest makes room for a new one. Omitted means 10000.
+	// +optional
+	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=65535
-	Port *int32 `json:"port,omitempty"`
+	// +kubebuilder:validation:Maximum=1000000
+	Sessions int32 `json:"sessions,omitempty"`
 
-	// path is the path of the MCP endpoint, at the server and for callers.
-	// Omitted means /mcp. It begins with a slash; there is no query, fragment or
-	// escape in it. At most 253 characters.
+	// streams bounds the requests and streams of callers that are open at the
+	// same time, 1 to 1000000. Omitted means 20000.
 	// +optional
-	// +kubebuilder:default=/mcp
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule=`self.matches("^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$")`,message="path must begin with / and hold only letters, digits and -._~!$&'()*+,;=:@/ after it, such as /mcp: no query, no fragment, no % escapes"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/.well-known')",message="a path below /.well-known is passed to the server as it is: choose another one for the MCP endpoint"
-	Path string `json:"path,omitempty"`
+	// +kubebuilder:default=20000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	Streams int32 `json:"streams,omitempty"`
+
+	// samplingPerSession bounds the sampling requests of one session that are
+	// answered at the same time, 1 to 256. Omitted means 64.
+	// +optional
+	// +kubebuilder:default=64
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=256
+	SamplingPerSession int32 `json:"samplingPerSession,omitempty"`
 }
 
 // ServerContainer is the container that the server runs in. What has no field
@@ -150,8 +181,8 @@ type ServerContainer struct {
 	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
-	// command replaces the image's entrypoint. Omitted keeps it. At most 64
-	// items.
+	// command replaces the image's entrypoint. Omitted keeps it. With transport
+	// type Stdio it is what starts the server, and needed. At most 64 items.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -228,8 +259,8 @@ const (
 
 // SamplerSpec configures the sampler pods.
 type SamplerSpec struct {
-	// replicas is how many sampler pods run, 1 to 100. Omitted means 1. A caller
-	// stays with one pod by its address (the Service has session affinity).
+	// replicas is how many sampler pods run, 1 to 100. Omitted means 1. Any of
+	// them serves any caller: a request goes on to the pod that holds its session.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
@@ -281,7 +312,7 @@ type MCPServerStatus struct {
 	// +optional
 	SamplingPolicy *AttachedPolicy `json:"samplingPolicy,omitempty"`
 
-	// replicas is the number of server pods; 0 with service.
+	// replicas is the number of server pods; 0 with service and remote.
 	// +optional
 	Replicas int32 `json:"replicas"`
 
@@ -319,6 +350,12 @@ type ServerInfo struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	ProtocolVersion string `json:"protocolVersion,omitempty"`
+
+	// era is the era of the protocol that the server was found in: Legacy, which
+	// has sessions, or Modern, which has none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Era string `json:"era,omitempty"`
 
 	// tools is the number of tools that the server lists; absent if it offers
 	// none.

@@ -29,8 +29,6 @@ const (
 	ServerContainer = "server"
 	// SamplerContainer is the name of the sampler's container.
 	SamplerContainer = "sampler"
-	// SamplerPort is where a sampler serves callers.
-	SamplerPort int32 = 8080
 	// AdminPort is where a sampler serves probes, metrics and its report.
 	AdminPort int32 = 9090
 	// ServicePort is the port of the Service that callers use.
@@ -68,8 +66,8 @@ type Objects struct {
 	Refusals []resolve.Refusal
 }
 
-// SamplerObject is the name of the Deployment and of the ConfigMap of a server's
-// samplers.
+// SamplerObject is the name of the Deployment, of the ConfigMap and of the Secret
+// of a server's samplers.
 func SamplerObject(server string) string { return server + "-sampler" }
 
 // For builds everything for one server.
@@ -79,14 +77,14 @@ func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (Object
 	if err != nil {
 		return Objects{}, err
 	}
-	out.Apply = append(out.Apply, configMap, callersService(server))
+	out.Apply = append(out.Apply, configMap, callersService(server), peersService(server))
 
 	if server.Spec.Container == nil {
 		name := metav1.ObjectMeta{Name: resolve.ServerObject(server.Name), Namespace: server.Namespace}
 		out.Unwanted = append(out.Unwanted, &appsv1.Deployment{ObjectMeta: name}, &corev1.Service{ObjectMeta: name})
 	} else {
 		out.Apply = append(out.Apply, serverService(server))
-		if err := out.addDeployment(serverDeployment(server)); err != nil {
+		if err := out.addDeployment(serverDeployment(server, opts)); err != nil {
 			return Objects{}, err
 		}
 	}
@@ -158,6 +156,42 @@ func serverService(server *mcpv1alpha1.MCPServer) *corev1ac.ServiceApplyConfigur
 				WithProtocol(corev1.ProtocolTCP).
 				WithPort(resolve.ServerPort(server)).
 				WithTargetPort(intstr.FromString("mcp"))))
+}
+
+// peersService is headless: it has the address of each sampler that is ready, so
+// that any of them finds the one that holds a session.
+func peersService(server *mcpv1alpha1.MCPServer) *corev1ac.ServiceApplyConfiguration {
+	return corev1ac.Service(resolve.PeersService(server.Name), server.Namespace).
+		WithLabels(labels(server, samplerLabels)).
+		WithOwnerReferences(ownerOf(server)).
+		WithSpec(corev1ac.ServiceSpec().
+			WithType(corev1.ServiceTypeClusterIP).
+			WithClusterIP(corev1.ClusterIPNone).
+			WithSelector(selector(server, samplerLabels)).
+			WithPublishNotReadyAddresses(false).
+			WithPorts(corev1ac.ServicePort().
+				WithName("mcp").
+				WithProtocol(corev1.ProtocolTCP).
+				WithPort(resolve.SamplerPort).
+				WithTargetPort(intstr.FromString("mcp"))))
+}
+
+// SessionSecret holds the key that seals the names of sessions. It is made once
+// and never read, so it is no apply configuration: the key is in no other place.
+func SessionSecret(server *mcpv1alpha1.MCPServer, key []byte) *corev1.Secret {
+	controller := true
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: SamplerObject(server.Name), Namespace: server.Namespace,
+			Labels: labels(server, samplerLabels),
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: mcpv1alpha1.GroupVersion.String(), Kind: mcpv1alpha1.KindMCPServer,
+				Name: server.Name, UID: server.UID, Controller: &controller, BlockOwnerDeletion: &controller,
+			}},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: map[string][]byte{resolve.SessionKey: key},
+	}
 }
 
 func ownerOf(server *mcpv1alpha1.MCPServer) *metav1ac.OwnerReferenceApplyConfiguration {

@@ -20,6 +20,9 @@ import (
 // set the group, and Pod Security wants it here.
 const samplerUser int64 = 65532
 
+// podIPEnv is the pod's address, by which other samplers of the server reach it.
+const podIPEnv = "POD_IP"
+
 // memoryLimitEnv tells Go's runtime how much memory there is.
 const memoryLimitEnv = "GOMEMLIMIT"
 
@@ -27,18 +30,22 @@ const memoryLimitEnv = "GOMEMLIMIT"
 // others are added.
 const defaultContainer = "kubectl.kubernetes.io/default-container"
 
-func serverDeployment(server *mcpv1alpha1.MCPServer) (*appsv1ac.DeploymentApplyConfiguration, error) {
+func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	container, err := serverContainer(server)
 	if err != nil {
 		return nil, err
 	}
+	pod := corev1ac.PodSpec().
+		WithAutomountServiceAccountToken(false).
+		WithEnableServiceLinks(false).
+		WithContainers(container)
+	if isStdio(server) {
+		addBridge(pod, opts)
+	}
 	template := corev1ac.PodTemplateSpec().
 		WithLabels(labels(server, serverLabels)).
 		WithAnnotations(map[string]string{defaultContainer: ServerContainer}).
-		WithSpec(corev1ac.PodSpec().
-			WithAutomountServiceAccountToken(false).
-			WithEnableServiceLinks(false).
-			WithContainers(container))
+		WithSpec(pod)
 	template, err = patchTemplate(template, templatePatch{
 		field: "spec.podTemplate", patch: server.Spec.PodTemplate,
 		container: ServerContainer, keep: labels(server, serverLabels),
@@ -90,6 +97,9 @@ func serverContainer(server *mcpv1alpha1.MCPServer) (*corev1ac.ContainerApplyCon
 	}{from.Env, from.EnvFrom, unlessEmpty(from.Resources), from.SecurityContext, from.VolumeMounts}, out)
 	if err != nil {
 		return nil, fmt.Errorf("copy spec.container: %w", err)
+	}
+	if isStdio(server) {
+		runBridge(server, out)
 	}
 	return out, nil
 }
@@ -147,21 +157,21 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 		WithArgs(
 			"serve",
 			"--config", path.Join(ConfigDir, ConfigKey),
-			"--listen", fmt.Sprintf(":%d", SamplerPort),
+			"--listen", fmt.Sprintf(":%d", resolve.SamplerPort),
 			"--admin-listen", fmt.Sprintf(":%d", AdminPort),
+			// An address alone, which may be one of IPv6: the sampler takes the
+			// port from sessions.replicas.
+			"--advertise", "$("+podIPEnv+")",
 		).
+		WithEnv(corev1ac.EnvVar().WithName(podIPEnv).WithValueFrom(
+			corev1ac.EnvVarSource().WithFieldRef(corev1ac.ObjectFieldSelector().WithFieldPath("status.podIP")))).
 		WithPorts(
-			corev1ac.ContainerPort().WithName("mcp").WithProtocol(corev1.ProtocolTCP).WithContainerPort(SamplerPort),
+			corev1ac.ContainerPort().WithName("mcp").WithProtocol(corev1.ProtocolTCP).WithContainerPort(resolve.SamplerPort),
 			corev1ac.ContainerPort().WithName("admin").WithProtocol(corev1.ProtocolTCP).WithContainerPort(AdminPort),
 		).
 		WithReadinessProbe(adminProbe("/readyz").WithPeriodSeconds(2).WithFailureThreshold(3)).
 		WithLivenessProbe(adminProbe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(3).WithTimeoutSeconds(5)).
-		WithSecurityContext(corev1ac.SecurityContext().
-			WithAllowPrivilegeEscalation(false).
-			WithReadOnlyRootFilesystem(true).
-			WithRunAsNonRoot(true).
-			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL")).
-			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithSecurityContext(restricted()).
 		WithVolumeMounts(samplerMounts(plan)...)
 	if opts.SamplerImagePullPolicy != "" {
 		out.WithImagePullPolicy(opts.SamplerImagePullPolicy)
@@ -186,6 +196,16 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 	return out, nil
 }
 
+// restricted is what Pod Security asks for at its strictest level.
+func restricted() *corev1ac.SecurityContextApplyConfiguration {
+	return corev1ac.SecurityContext().
+		WithAllowPrivilegeEscalation(false).
+		WithReadOnlyRootFilesystem(true).
+		WithRunAsNonRoot(true).
+		WithCapabilities(corev1ac.Capabilities().WithDrop("ALL")).
+		WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))
+}
+
 // defaultSamplerResources hold an idle sampler with ease. The limit keeps a
 // hostile server from taking the node's memory by way of its sampler.
 func defaultSamplerResources() *corev1.ResourceRequirements {
@@ -203,36 +223,3 @@ func adminProbe(path string) *corev1ac.ProbeApplyConfiguration {
 		WithPath(path).
 		WithPort(intstr.FromString("admin")))
 }
-
-func samplerVolumes(server *mcpv1alpha1.MCPServer, plan resolve.Plan) []*corev1ac.VolumeApplyConfiguration {
-	out := []*corev1ac.VolumeApplyConfiguration{
-		corev1ac.Volume().WithName("config").WithConfigMap(
-			corev1ac.ConfigMapVolumeSource().WithName(SamplerObject(server.Name))),
-	}
-	for i, secret := range plan.Secrets {
-		// Optional: a Secret or key that is not there is a condition, not a pod
-		// that hangs.
-		out = append(out, corev1ac.Volume().WithName(secretVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(secret.Name).
-			WithOptional(true).
-			WithItems(corev1ac.KeyToPath().WithKey(secret.Key).WithPath(resolve.SecretFile))))
-	}
-	return out
-}
-
-func samplerMounts(plan resolve.Plan) []*corev1ac.VolumeMountApplyConfiguration {
-	out := []*corev1ac.VolumeMountApplyConfiguration{
-		corev1ac.VolumeMount().WithName("config").WithMountPath(ConfigDir).WithReadOnly(true),
-	}
-	for i, secret := range plan.Secrets {
-		out = append(out, corev1ac.VolumeMount().
-			WithName(secretVolume(i)).
-			WithMountPath(secret.Dir()).
-			WithReadOnly(true))
-	}
-	return out
-}
-
-// secretVolume numbers the volumes: names of Secrets can be longer than those
-// of volumes.
-func secretVolume(i int) string { return fmt.Sprintf("secret-%d", i) }

@@ -28,6 +28,14 @@ type SecretMount struct {
 // Dir is the folder that the key is mounted at.
 func (m SecretMount) Dir() string { return path.Join(SecretsDir, m.Name, m.Key) }
 
+// credential is what the sampler's configuration says of the key.
+func (m SecretMount) credential() *config.Credential {
+	return &config.Credential{
+		File: path.Join(m.Dir(), SecretFile),
+		Ref:  fmt.Sprintf("Secret %s, key %s", m.Name, m.Key),
+	}
+}
+
 // Governing returns the policy that governs the server of that name, and the
 // names of those that target it in vain, in their order. The oldest wins, then
 // the first by name, so that the choice never depends on who looks.
@@ -133,7 +141,7 @@ func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (_ *config.Policy, _ []
 		p := &spec.Providers[i]
 		out.Providers = append(out.Providers, provider(p))
 		if p.Credential != nil {
-			secrets = append(secrets, secretMount(p.Credential))
+			secrets = append(secrets, secretMount(p.Credential.SecretKeyRef))
 		}
 	}
 	for _, m := range spec.Models.Allowed {
@@ -154,14 +162,11 @@ func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (_ *config.Policy, _ []
 		// Users know the same fields under spec.
 		return nil, nil, strings.ReplaceAll(oneLine(err), "policy.", "spec.")
 	}
-	slices.SortFunc(secrets, func(a, b SecretMount) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key))
-	})
-	return whole.Policy, slices.Compact(secrets), ""
+	return whole.Policy, sorted(secrets), ""
 }
 
-func secretMount(c *mcpv1alpha1.Credential) SecretMount {
-	return SecretMount{Name: c.SecretKeyRef.Name, Key: c.SecretKeyRef.Key}
+func secretMount(ref mcpv1alpha1.SecretKeyRef) SecretMount {
+	return SecretMount{Name: ref.Name, Key: ref.Key}
 }
 
 func provider(p *mcpv1alpha1.Provider) config.Provider {
@@ -172,11 +177,7 @@ func provider(p *mcpv1alpha1.Provider) config.Provider {
 		Retries: config.DefaultRetries,
 	}
 	if p.Credential != nil {
-		ref := p.Credential.SecretKeyRef
-		out.Credential = &config.Credential{
-			File: path.Join(secretMount(p.Credential).Dir(), SecretFile),
-			Ref:  fmt.Sprintf("Secret %s, key %s", ref.Name, ref.Key),
-		}
+		out.Credential = secretMount(p.Credential.SecretKeyRef).credential()
 	}
 	if p.Timeout != nil {
 		out.Timeout = config.Duration(p.Timeout.Duration)

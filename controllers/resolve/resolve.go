@@ -11,6 +11,7 @@ package resolve
 import (
 	"fmt"
 	"net"
+	"path"
 	"strconv"
 	"strings"
 
@@ -50,6 +51,8 @@ type Plan struct {
 	Losers []string `json:"losers,omitempty"`
 	// Secrets are mounted into the sampler's pods, sorted by name.
 	Secrets []SecretMount `json:"secrets,omitempty"`
+	// CABundle is mounted there too; nil without one.
+	CABundle *ConfigMapMount `json:"caBundle,omitempty"`
 	// Refusals say what cannot be done.
 	Refusals []Refusal `json:"refusals,omitempty"`
 }
@@ -73,24 +76,29 @@ type Refusal struct {
 // Server plans one server.
 func Server(in Input) Plan {
 	server := in.Server
-	path := server.Spec.Transport.Path
-	if path == "" {
-		path = "/mcp"
-	}
+	from := source(server, in.ClusterDomain)
 	plan := Plan{
-		URL: fmt.Sprintf("http://%s%s", host(server.Name, server.Namespace, in.ClusterDomain), path),
+		URL:      "http://" + host(server.Name, server.Namespace, in.ClusterDomain) + from.path,
+		Secrets:  from.secrets,
+		CABundle: from.caBundle,
 		Config: config.Effective{
 			APIVersion: config.APIVersion,
 			Server:     config.Server{Name: server.Name, Namespace: server.Namespace},
-			Upstream:   config.Upstream{URL: upstream(server, path, in.ClusterDomain)},
+			Upstream:   from.upstream,
 			ResidentSession: config.ResidentSession{
 				Mode: config.ResidentMode(server.Spec.Sampler.ResidentSession),
 			},
+			Sessions: config.Sessions{
+				KeyFile:  path.Join(SessionDir, SessionKey),
+				Replicas: net.JoinHostPort(host(PeersService(server.Name), server.Namespace, in.ClusterDomain), strconv.Itoa(int(SamplerPort))),
+			},
+			AllowedOrigins: origins(server.Spec.AllowedOrigins),
+			Limits:         limits(server.Spec.Limits),
 		}.WithDefaults(),
 	}
 	if err := plan.Config.Validate(); err != nil {
 		plan.refuse(mcpv1alpha1.ConditionAccepted, mcpv1alpha1.ReasonInvalidTransport,
-			"correct spec.transport: "+oneLine(err))
+			"correct the spec: "+inSpec(server, oneLine(err)))
 	}
 	if refusal := checkService(server, in.Service); refusal != nil {
 		plan.Refusals = append(plan.Refusals, *refusal)
@@ -109,7 +117,7 @@ func Server(in Input) Plan {
 		return plan
 	}
 	plan.Config.Policy = policy
-	plan.Secrets = secrets
+	plan.Secrets = sorted(append(plan.Secrets, secrets...))
 	return plan
 }
 
@@ -125,65 +133,6 @@ func (p Plan) Refused(condition string) *Refusal {
 		}
 	}
 	return nil
-}
-
-// ServerPort is where the server's container listens.
-func ServerPort(server *mcpv1alpha1.MCPServer) int32 {
-	if p := server.Spec.Transport.Port; p != nil {
-		return *p
-	}
-	return mcpv1alpha1.DefaultServerPort
-}
-
-// ServerObject is the name of the Deployment and of the Service that run the
-// server of an MCPServer.
-func ServerObject(server string) string { return server + "-server" }
-
-func upstream(server *mcpv1alpha1.MCPServer, path, domain string) string {
-	name, port := ServerObject(server.Name), ServerPort(server)
-	if s := server.Spec.Service; s != nil {
-		name, port = s.Name, s.Port
-	}
-	return "http://" + net.JoinHostPort(host(name, server.Namespace, domain), strconv.Itoa(int(port))) + path
-}
-
-func host(service, namespace, domain string) string {
-	if domain == "" {
-		domain = DefaultClusterDomain
-	}
-	return fmt.Sprintf("%s.%s.svc.%s", service, namespace, domain)
-}
-
-func checkService(server *mcpv1alpha1.MCPServer, service *corev1.Service) *Refusal {
-	source := server.Spec.Service
-	if source == nil {
-		return nil
-	}
-	refusal := &Refusal{Condition: mcpv1alpha1.ConditionResolvedRefs, Reason: mcpv1alpha1.ReasonServiceNotFound}
-	if service == nil {
-		refusal.Message = fmt.Sprintf("Service %q is not in this namespace: create it, or correct spec.service.name", source.Name)
-		return refusal
-	}
-	// An ExternalName is only an alias: it needs no ports.
-	if service.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil
-	}
-	ports := make([]string, 0, len(service.Spec.Ports))
-	for _, p := range service.Spec.Ports {
-		if p.Protocol != "" && p.Protocol != corev1.ProtocolTCP {
-			continue
-		}
-		if p.Port == source.Port {
-			return nil
-		}
-		ports = append(ports, strconv.Itoa(int(p.Port)))
-	}
-	has := "it has no TCP port"
-	if len(ports) > 0 {
-		has = "it has " + strings.Join(ports, ", ")
-	}
-	refusal.Message = fmt.Sprintf("Service %q has no TCP port %d (%s): correct spec.service.port", source.Name, source.Port, has)
-	return refusal
 }
 
 // oneLine puts the lines of a joined error behind each other.

@@ -126,8 +126,10 @@ func TestSchemaRefusesWhatTheChartDoesNotKnow(t *testing.T) {
 // mayTouch is everything that the manager has business with, and how. Whatever
 // it needs beyond that is a decision: make it here.
 var mayTouch = map[string][]string{
-	"/configmaps":                                  {"get", "list", "watch", "create", "patch", "delete"},
-	"/services":                                    {"get", "list", "watch", "create", "patch", "delete"},
+	"/configmaps": {"get", "list", "watch", "create", "patch", "delete"},
+	"/services":   {"get", "list", "watch", "create", "patch", "delete"},
+	// The key that seals names of sessions is made here, and never read.
+	"/secrets":                                     {"create"},
 	"apps/deployments":                             {"get", "list", "watch", "create", "patch", "delete"},
 	"/pods":                                        {"get", "list", "watch", "patch"},
 	"/events":                                      {"create", "patch"},

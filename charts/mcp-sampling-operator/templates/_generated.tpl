@@ -22,6 +22,12 @@
   - patch
   - watch
 - apiGroups:
+  - ""
+  resources:
+  - secrets
+  verbs:
+  - create
+- apiGroups:
   - apps
   resources:
   - deployments
