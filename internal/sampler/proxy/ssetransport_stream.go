@@ -213,6 +213,7 @@ func (h *Handler) inspectorOf(s *session) *inspector {
 // ends them.
 func (h *Handler) endSSE(ctx context.Context, r *http.Request, stream sseStream, err error) outcome {
 	s := stream.session
+	cause := context.Cause(ctx) // before the end of the session is one
 	h.end(s)
 	unanswered := s.sse.unanswered()
 	defer func() {
@@ -220,7 +221,6 @@ func (h *Handler) endSSE(ctx context.Context, r *http.Request, stream sseStream,
 			s.sse.finish(c)
 		}
 	}()
-	cause := context.Cause(ctx)
 	switch {
 	case h.callerLeft(r):
 		return outcome{over: true}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -574,6 +575,71 @@ func TestSSESessionStaysOnItsServer(t *testing.T) {
 	}
 	if rest := caller.next(); rest != "" {
 		t.Errorf("then came %q", rest)
+	}
+}
+
+func TestSSEMessageThatComesToAnotherReplica(t *testing.T) {
+	server := newFakeSSEServer()
+	upstream := httptest.NewServer(server)
+	t.Cleanup(func() {
+		upstream.CloseClientConnections()
+		upstream.Close()
+	})
+	target, err := url.Parse(upstream.URL + "/mcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer := seal.NewRandomSealer()
+	port := "0"
+	var handlers []*Handler
+	var fronts []string
+	for _, ip := range []string{"127.0.0.1", "127.0.0.2"} { // one port on several addresses, as pods have it
+		listener, err := net.Listen("tcp", net.JoinHostPort(ip, port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, _ = net.SplitHostPort(listener.Addr().String())
+		h, err := New(Options{
+			Upstream: target, Sampling: &fakeSampling{}, SSE: true, Sealer: sealer,
+			Replicas: "peers.example:" + port, Self: listener.Addr().String(),
+			LookupNetIP: func(context.Context, string, string) ([]netip.Addr, error) {
+				return []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		front := httptest.NewUnstartedServer(h)
+		front.Listener.Close()
+		front.Listener = listener
+		front.Start()
+		t.Cleanup(func() {
+			front.CloseClientConnections()
+			h.Close()
+			front.Close()
+		})
+		handlers, fronts = append(handlers, h), append(fronts, front.URL+"/mcp")
+	}
+
+	caller := openSSE(t, fronts[0])
+	elsewhere := *caller
+	elsewhere.endpoint = strings.Replace(caller.endpoint, fronts[0], fronts[1], 1)
+	elsewhere.call(server)
+	server.send <- sampleEvent
+	if got, want := await(t, "the answer", server.posts).body, `{"jsonrpc":"2.0","id":9,"result":{}}`; got != want {
+		t.Errorf("the server got %q, want %q", got, want)
+	}
+	server.send <- "data: " + callResponse + "\n\n"
+	if got, want := caller.next(), "data: "+callResponse+"\n\n"; got != want {
+		t.Errorf("the caller got %q, want %q", got, want)
+	}
+	if got := []int{handlers[0].Sessions(), handlers[1].Sessions()}; got[0] != 1 || got[1] != 0 {
+		t.Errorf("sessions %v, want one at the first replica only", got)
+	}
+	caller.leave()
+	eventually(t, "the session ends", func() bool { return handlers[0].Sessions() == 0 })
+	if got := elsewhere.post(callBody); got.status != http.StatusNotFound {
+		t.Errorf("after the stream's end: status %d: %s", got.status, got.body)
 	}
 }
 
