@@ -11,6 +11,8 @@ import (
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 )
 
 // mcpGoServer is a server made with mcp-go, which samples on the GET stream
@@ -34,6 +36,9 @@ func mcpGoServer(t testing.TB, options ...server.StreamableHTTPOption) string {
 	})
 	return serve(t, server.NewStreamableHTTPServer(s, options...))
 }
+
+// inSessions is for a server that knows both eras, and samples in one.
+func inSessions(o *proxy.Options) { o.SteerToSessions = true }
 
 // mcpGoClient is a caller made with mcp-go that has no sampling.
 func mcpGoClient(t testing.TB, url string, options ...transport.StreamableHTTPCOption) *client.Client {
@@ -93,7 +98,7 @@ func TestServerThatSamplesOnTheGETStream(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			sampling := &fakeSampling{}
-			url, _ := front(t, mcpGoServer(t, tc.server...), sampling)
+			url, _ := front(t, mcpGoServer(t, tc.server...), sampling, inSessions)
 			caller := mcpGoClient(t, url, tc.caller...)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -115,7 +120,7 @@ func TestServerThatSamplesOnTheGETStream(t *testing.T) {
 }
 
 func TestManyCallersSampleAtTheSameTime(t *testing.T) {
-	url, _ := front(t, mcpGoServer(t), &fakeSampling{})
+	url, _ := front(t, mcpGoServer(t), &fakeSampling{}, inSessions)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var group sync.WaitGroup

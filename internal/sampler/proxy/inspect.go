@@ -25,6 +25,9 @@ type inspector struct {
 	// onAnswer, where set, is told each response on a stream that many calls share,
 	// and returns what is to be run when it has been written.
 	onAnswer func(wire.Message) (passed func())
+	// exchange is that of a stream of the stateless era, which has rules of its own;
+	// nil for others.
+	exchange *exchange
 	// answered is true once that response came.
 	answered bool
 	// passed, where set, is run when the event looked at last has been written.
@@ -41,6 +44,13 @@ func (in *inspector) take(e *sse.Event) bool {
 	}
 	if in.onEvent != nil && in.onEvent(e) {
 		return true
+	}
+	if in.exchange != nil {
+		taken := in.exchange.take(e)
+		if in.exchange.answered && !in.answered {
+			in.answered, in.passed = true, func() {}
+		}
+		return taken
 	}
 	m, err := wire.ParseMessage(e.Data)
 	if err != nil {

@@ -44,7 +44,7 @@ func (b *budget) give(n int64) { b.held.Add(-n) }
 // complaints bound the log records about one session, or about everything that
 // is in none: a server can be the cause of any number.
 type complaints struct {
-	refused, undelivered ration
+	refused, undelivered, misplaced ration
 }
 
 // rationTime is how often one kind of complaint is logged.

@@ -11,9 +11,14 @@ func LegacyVersions() []string {
 	return []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"}
 }
 
-// CodeUnsupportedVersion is the error by which the stateless era names the
-// versions that it could be instead.
-const CodeUnsupportedVersion = -32022
+// Errors of the stateless era.
+const (
+	// CodeHeaderMismatch means that the header of a request is not what its body
+	// says.
+	CodeHeaderMismatch = -32020
+	// CodeUnsupportedVersion names the versions that it could be instead.
+	CodeUnsupportedVersion = -32022
+)
 
 // methodDiscover is how a stateless client begins.
 const methodDiscover = "server/discover"

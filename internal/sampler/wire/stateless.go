@@ -125,3 +125,9 @@ func notNull(value json.RawMessage) json.RawMessage {
 	}
 	return value
 }
+
+// Text returns the text of a JSON string; empty for anything else.
+func Text(value json.RawMessage) string {
+	s, _ := text(value)
+	return s
+}

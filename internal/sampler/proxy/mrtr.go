@@ -1,0 +1,254 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
+)
+
+const (
+	// maxRounds bounds how often one request goes to the server, and
+	// maxEmptyRounds how often in a row because it asks for nothing but that.
+	maxRounds      = 32
+	maxEmptyRounds = 3
+	// firstPause is what a server gets that asks to be asked again; twice as
+	// much each time.
+	firstPause = 100 * time.Millisecond
+	// drainTime is how long a server's stream may go on after its response, so
+	// that the connection can be used again.
+	drainTime = 50 * time.Millisecond
+)
+
+// exchange is one request of the stateless era, with all its rounds.
+type exchange struct {
+	handler *Handler
+	w       http.ResponseWriter
+	r       *http.Request
+	// session is that of this request alone: it holds what the request says.
+	session *session
+	said    wire.Stateless
+	// params are the caller's.
+	params json.RawMessage
+	call   *call
+	// helps is whether a server that asks to be asked again is asked here.
+	helps bool
+
+	// id and key are those of the request that is with the server. They are the
+	// caller's until it is renewed.
+	id      json.RawMessage
+	key     string
+	renewed bool
+	// answered is true once the response to that request came; round is what it
+	// asks for, if that is not the caller's alone: what is answered here and what
+	// is not.
+	answered     bool
+	round        *wire.Round
+	ours, theirs []wire.Input
+	// out is the caller's event stream once there is one.
+	out *callerWriter
+}
+
+// run carries the request to the server, and again with what the server asks
+// for, until there is something for the caller.
+func (x *exchange) run(body []byte) {
+	if !wire.TakesRounds(x.call.method) {
+		x.pass(body)
+		return
+	}
+	defer func() {
+		if x.out != nil {
+			x.out.end()
+		}
+	}()
+	body, ok := x.resume(body)
+	empty := 0
+	for n := 1; ok; n++ {
+		if n > maxRounds {
+			x.refuse(wire.CodeInternal, fmt.Sprintf("the MCP server %s asked for input %d times to serve this call, and still does", x.handler.opts.ServerName, maxRounds))
+			return
+		}
+		if empty > maxEmptyRounds {
+			x.refuse(wire.CodeInternal, fmt.Sprintf("the MCP server %s asked %d times in a row to be asked again: try again later", x.handler.opts.ServerName, empty))
+			return
+		}
+		if empty > 0 && !x.pause(firstPause<<(empty-1)) {
+			x.leave()
+			return
+		}
+		body, ok = x.once(body)
+		if len(x.ours) == 0 {
+			empty++
+		} else {
+			empty = 0
+		}
+	}
+}
+
+// pass carries a request that never takes more than one round.
+func (x *exchange) pass(body []byte) {
+	resp, err := x.send(body)
+	if err != nil {
+		x.handler.unreachable(x.w, x.r, x.call.id, err)
+		return
+	}
+	defer resp.Body.Close()
+	x.handler.relay(x.w, x.r, resp, x.inspector()).finish()
+}
+
+// once carries the request to the server. It returns what to send next, or false
+// where the caller has been answered.
+func (x *exchange) once(body []byte) (next []byte, again bool) {
+	resp, err := x.send(body)
+	if err != nil {
+		x.unreachable(err)
+		return nil, false
+	}
+	defer resp.Body.Close()
+	x.round, x.ours, x.theirs, x.answered = nil, nil, nil, false
+	if isEventStream(resp.Header) {
+		x.receiveStream(resp)
+	} else {
+		x.receiveResult(resp)
+	}
+	round := x.round
+	switch {
+	case round == nil:
+		return nil, false
+	case len(x.theirs) > 0, len(x.ours) == 0 && !(x.helps && len(round.Inputs) == 0):
+		x.passOn(resp, round)
+		return nil, false
+	}
+	var responses json.RawMessage
+	if len(x.ours) > 0 {
+		answers, ok := x.answer(x.ours)
+		if !ok {
+			return nil, false
+		}
+		if responses, err = wire.MergeResponses(nil, answers); err != nil {
+			x.refuse(wire.CodeInternal, err.Error())
+			return nil, false
+		}
+	}
+	drain(resp.Body)
+	x.id = json.RawMessage(`"mcp-sampling-` + rand.Text() + `"`)
+	x.key, x.renewed = wire.Message{ID: x.id}.Key(), true
+	return x.retry(body, x.id, responses, round.State)
+}
+
+func (x *exchange) send(body []byte) (*http.Response, error) {
+	return x.handler.send(x.r.Context(), x.session.address, http.MethodPost, x.r.URL.RawQuery, x.call.header, body)
+}
+
+// resume returns the request with what was kept for it in a state of ours, where
+// the caller brings one back.
+func (x *exchange) resume(body []byte) (resumed []byte, ok bool) {
+	text := wire.Text(x.said.State)
+	if !seal.IsState(text) {
+		return body, true
+	}
+	kept, err := x.unseal(text)
+	if err != nil {
+		x.refuse(wire.CodeInvalidParams, err.Error())
+		return nil, false
+	}
+	answers, ok := x.answer(kept.pending)
+	if !ok {
+		return nil, false
+	}
+	responses := x.said.InputResponses
+	if len(answers) > 0 {
+		if responses, err = wire.MergeResponses(responses, answers); err != nil {
+			x.refuse(wire.CodeInvalidParams, err.Error())
+			return nil, false
+		}
+	}
+	return x.retry(body, nil, responses, kept.state)
+}
+
+func (x *exchange) retry(body []byte, id, responses, state json.RawMessage) ([]byte, bool) {
+	next, err := wire.Retry(body, id, responses, state)
+	if err != nil {
+		x.refuse(wire.CodeInvalidParams, err.Error())
+		return nil, false
+	}
+	return next, true
+}
+
+// asks notes what a response asks for, where that is not the caller's alone.
+func (x *exchange) asks(m wire.Message) bool {
+	if m.Result == nil || !wire.TakesRounds(x.call.method) {
+		return false
+	}
+	round, ok := wire.ReadRound(m.Result)
+	if !ok {
+		return false
+	}
+	var ours, theirs []wire.Input
+	for _, input := range round.Inputs {
+		if input.Method == wire.MethodSampling && x.handler.opts.Sampling.Takes(x.session.view(), input.Params) {
+			ours = append(ours, input)
+		} else {
+			theirs = append(theirs, input)
+		}
+	}
+	again := x.helps && len(round.Inputs) == 0
+	// A server's state that looks like ours would be taken for ours when it comes
+	// back, so it is sealed too.
+	if len(ours) == 0 && !again && !seal.IsState(wire.Text(round.State)) {
+		return false
+	}
+	x.round, x.ours, x.theirs = round, ours, theirs
+	return true
+}
+
+// passOn gives the caller what is to be answered there, with a state that keeps
+// what is not.
+func (x *exchange) passOn(resp *http.Response, round *wire.Round) {
+	state, err := x.seal(kept{state: round.State, pending: x.ours})
+	if err != nil {
+		x.refuse(wire.CodeInternal, err.Error())
+		return
+	}
+	result, err := round.With(x.theirs, state)
+	if err != nil {
+		x.refuse(wire.CodeInternal, err.Error())
+		return
+	}
+	x.deliver(resp, wire.AppendResult(nil, x.call.id, result))
+}
+
+// pause waits, and reports whether there is still somebody to wait for.
+func (x *exchange) pause(d time.Duration) bool {
+	defer x.waiting()()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-x.r.Context().Done():
+		return false
+	}
+}
+
+// waiting is called before what takes long; the caller's stream is kept alive
+// until what it returns is.
+func (x *exchange) waiting() (over func()) {
+	if x.out == nil {
+		return func() {}
+	}
+	x.out.wait()
+	return x.out.woken
+}
+
+// drain reads what is left of a response whose end is likely to be there.
+func drain(body io.ReadCloser) {
+	timer := time.AfterFunc(drainTime, func() { body.Close() })
+	defer timer.Stop()
+	_, _ = io.CopyN(io.Discard, body, 64<<10)
+}
