@@ -5,12 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -20,6 +16,7 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/engine"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -36,11 +33,13 @@ type snapshot struct {
 
 // live is the configuration in use and what was made from it. A new policy is a
 // new engine behind the same proxy, so that no session notices; only a new
-// upstream is a new proxy.
+// upstream is a new proxy, and another way to share sessions.
 type live struct {
 	log          *slog.Logger
 	telemetry    *telemetry.Telemetry
 	drainTimeout time.Duration
+	// advertise is where other replicas reach this sampler.
+	advertise string
 	// ctx ends when the sampler is closed.
 	ctx  context.Context
 	stop context.CancelFunc
@@ -51,12 +50,15 @@ type live struct {
 	mu     sync.Mutex // serialises use, shutdown and close
 	closed bool
 	beside sync.WaitGroup
+	// sealer is made with the key in keyFile.
+	sealer  *seal.Sealer
+	keyFile string
 
 	waiting chan struct{} // closed at the next change
 }
 
 func newLive(o *Options, t *telemetry.Telemetry) *live {
-	l := &live{log: o.Log, telemetry: t, drainTimeout: o.DrainTimeout}
+	l := &live{log: o.Log, telemetry: t, drainTimeout: o.DrainTimeout, advertise: o.Advertise}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	return l
 }
@@ -98,7 +100,7 @@ func (l *live) use(c *config.Effective) error {
 		return fmt.Errorf("use the policy: %w", err)
 	}
 	handler := l.handler.Load()
-	if before == nil || !reflect.DeepEqual(before.cfg.Upstream, c.Upstream) {
+	if before == nil || !reflect.DeepEqual(before.cfg.Upstream, c.Upstream) || before.cfg.Sessions != c.Sessions {
 		if handler, err = l.newHandler(c); err != nil {
 			return err
 		}
@@ -132,44 +134,6 @@ func (l *live) use(c *config.Effective) error {
 		l.waiting = nil
 	}
 	return nil
-}
-
-// mounted says whether the key of every provider can be here. A pod that does
-// not mount one will be replaced by one that does; until then it serves best
-// with the configuration that it has.
-func mounted(c *config.Effective) error {
-	if c.Policy == nil {
-		return nil
-	}
-	for _, p := range c.Policy.Providers {
-		if p.Credential == nil || p.Credential.File == "" {
-			continue
-		}
-		if _, err := os.Stat(filepath.Dir(p.Credential.File)); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("provider %s: the folder of its key, %s, is not there: the sampler has to be started anew with it",
-				p.Name, filepath.Dir(p.Credential.File))
-		}
-	}
-	return nil
-}
-
-func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
-	upstream, err := url.Parse(c.Upstream.URL)
-	if err != nil {
-		return nil, fmt.Errorf("upstream.url: %w", err)
-	}
-	handler, err := proxy.New(proxy.Options{
-		Upstream: upstream, ServerName: c.Server.Name, Sampling: l, Logger: l.log,
-		SSE:             c.Upstream.Transport == config.TransportSSE,
-		SteerToSessions: c.Upstream.ProtocolEra == config.EraLegacy,
-		External:        c.Upstream.External,
-		Settings:        settings(c),
-		Refused:         func(why proxy.Refusal) { l.telemetry.Request(l.ctx, telemetry.Refused, string(why)) },
-	})
-	if err != nil {
-		return nil, fmt.Errorf("set up the proxy: %w", err)
-	}
-	return handler, nil
 }
 
 func settings(c *config.Effective) proxy.Settings {

@@ -33,13 +33,16 @@ const (
 	settleTime = 3 * time.Second
 )
 
-// Options configure a Server. All but Log and Version are required.
+// Options configure a Server. All but Advertise, Log and Version are required.
 type Options struct {
 	// ConfigPath is the effective configuration's file.
 	ConfigPath string
 	// Listen is the address for callers, AdminListen that for health, status
 	// and metrics.
 	Listen, AdminListen string
+	// Advertise is the ip:port at which other replicas of this sampler reach
+	// Listen. It is needed where the configuration has sessions.replicas.
+	Advertise string
 	// DrainTimeout is how long running calls may take to end.
 	DrainTimeout time.Duration
 	// Version is the sampler's own.

@@ -87,3 +87,42 @@ func TestRequestsAboveTheLimitsAreCounted(t *testing.T) {
 		t.Errorf("%d records about what was refused, want 1", got)
 	}
 }
+
+func TestLimitsAndOriginsChangeUnderOpenSessions(t *testing.T) {
+	f := start(t, mcpServer(t).URL, listen(t, fakellm.New()).URL, nil)
+	c := f.connect()
+	post := func(origin, body string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+f.Addr().String()+"/mcp", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Accept", "application/json, text/event-stream")
+		r.Header.Set("Origin", origin)
+		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	small := `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`
+	large := small + strings.Repeat(" ", 2<<10)
+	if got := post("https://a.example", small); got != http.StatusForbidden {
+		t.Errorf("status %d for an origin that is not allowed, want 403", got)
+	}
+	f.cfg.AllowedOrigins = []string{"https://a.example"}
+	f.cfg.Limits.RequestBytes = 1 << 10
+	f.writeConfig()
+	f.awaitConfig()
+	if got := post("https://a.example", small); got != http.StatusOK {
+		t.Errorf("status %d for an origin that is allowed now, want 200", got)
+	}
+	if got := post("https://a.example", large); got != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d for a body above the limit, want 413", got)
+	}
+	if err := c.Ping(t.Context()); err != nil {
+		t.Errorf("the session that was open is over: %v", err)
+	}
+}

@@ -479,14 +479,32 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("upstrem: {}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	key := write("key", strings.Repeat("k", 32))
+	with := func(name, more string) sampler.Options {
+		path := write(name, fmt.Sprintf("apiVersion: %s\nserver: {name: s}\n%s\n", config.APIVersion, more))
+		return sampler.Options{ConfigPath: path, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0"}
+	}
+	const plain = "upstream: {url: http://127.0.0.1:1/mcp}\n"
 	for name, tc := range map[string]struct {
 		options sampler.Options
 		want    string
 	}{
-		"a file that is not there": {sampler.Options{ConfigPath: filepath.Join(dir, "none.yaml"), Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0"}, "none.yaml"},
-		"a file with a mistake":    {sampler.Options{ConfigPath: bad, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0"}, "upstrem"},
-		"a port that is taken":     {sampler.Options{ConfigPath: good, Listen: taken.Addr().String(), AdminListen: "127.0.0.1:0"}, "listen for callers"},
-		"an admin port taken":      {sampler.Options{ConfigPath: good, Listen: "127.0.0.1:0", AdminListen: taken.Addr().String()}, "listen for health"},
+		"a session key that is not there": {with("a.yaml", plain+"sessions: {keyFile: "+filepath.Join(dir, "nokey")+"}"), "nokey"},
+		"a session key that is too short": {with("b.yaml", plain+"sessions: {keyFile: "+write("short", strings.Repeat("k", 31))+"}"), "at least 32 random bytes"},
+		"replicas without an own address": {with("c.yaml", plain+"sessions: {keyFile: "+key+", replicas: \"peers.example:8080\"}"), "--advertise IP:PORT"},
+		"a CA bundle that is not there":   {with("d.yaml", "upstream: {url: https://127.0.0.1:1/mcp, caFile: "+filepath.Join(dir, "noca")+"}"), "noca"},
+		"a CA bundle of something else":   {with("e.yaml", "upstream: {url: https://127.0.0.1:1/mcp, caFile: "+key+"}"), "has no certificate"},
+		"a file that is not there":        {sampler.Options{ConfigPath: filepath.Join(dir, "none.yaml"), Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0"}, "none.yaml"},
+		"a file with a mistake":           {sampler.Options{ConfigPath: bad, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0"}, "upstrem"},
+		"a port that is taken":            {sampler.Options{ConfigPath: good, Listen: taken.Addr().String(), AdminListen: "127.0.0.1:0"}, "listen for callers"},
+		"an admin port taken":             {sampler.Options{ConfigPath: good, Listen: "127.0.0.1:0", AdminListen: taken.Addr().String()}, "listen for health"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := sampler.New(tc.options)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +45,15 @@ func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.Ra
 	text := fmt.Sprintf("the MCP server %s closed the connection without an answer", h.opts.ServerName)
 	var redirect *redirectError
 	var dns *net.DNSError
+	var header *headerError
+	var certificate *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &header):
+		text = fmt.Sprintf("the sampler does not reach the MCP server %s: %s", h.opts.ServerName, header.cause)
+	case errors.As(err, &certificate):
+		text = fmt.Sprintf("the certificate of the MCP server %s is not trusted: check its name and the CA bundle", h.opts.ServerName)
+	case noAddress(err) && h.opts.External:
+		text = fmt.Sprintf("the host name of the MCP server %s has no address: check its URL", h.opts.ServerName)
 	case noAddress(err):
 		w.Header().Set("Proxy-Status", NoPods)
 		fail(w, http.StatusServiceUnavailable, id, codeUnavailable,

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,7 +66,10 @@ type Options struct {
 	// UpstreamHeader returns headers that each request to the server carries in
 	// place of the caller's of the same name; nil where there are none.
 	UpstreamHeader func() (http.Header, error)
-	Sampling       Sampling
+	// RootCAs returns what an https server is verified with; it is asked for each
+	// connection. Default: the system's.
+	RootCAs  func() *x509.CertPool
+	Sampling Sampling
 	// Sealer makes and opens the names of sessions. Default: one with a key that
 	// nobody else has.
 	Sealer *seal.Sealer

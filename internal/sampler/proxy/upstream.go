@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -17,38 +16,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
-
-// maxServerHeader bounds the header of a server's response.
-const maxServerHeader = 256 << 10
-
-// newTransport returns the transport to the server. It asks no HTTP proxy, as
-// the server is a neighbour, and follows no redirect.
-func newTransport(o *Options) *http.Transport {
-	dialer := &net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		DialContext:         dialer.DialContext,
-		TLSClientConfig:     &tls.Config{ServerName: o.Upstream.Hostname(), MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: o.DialTimeout,
-		ForceAttemptHTTP2:   true,
-		// The default of two makes every third request dial anew under load.
-		MaxIdleConns:        512,
-		MaxIdleConnsPerHost: 256,
-		IdleConnTimeout:     90 * time.Second,
-		// Bytes pass as they are.
-		DisableCompression:     true,
-		ReadBufferSize:         4 << 10,
-		WriteBufferSize:        4 << 10,
-		MaxResponseHeaderBytes: maxServerHeader,
-	}
-}
 
 // newPlainProxy carries what is not MCP: OAuth metadata and methods that the
 // transport does not use.
 func (h *Handler) newPlainProxy() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:     h.opts.Transport,
+		Transport:     upstream{&h.opts},
 		FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme = h.opts.Upstream.Scheme
@@ -82,19 +56,22 @@ func (h *Handler) sendTo(ctx context.Context, target *url.URL, method string, he
 	if body != nil {
 		reader = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), reader)
+	req, err := http.NewRequestWithContext(ctx, method, "", reader) // the URL is parsed already
 	if err != nil {
 		return nil, fmt.Errorf("making a request for the server: %w", err)
 	}
+	req.URL = target
 	req.Host = h.opts.Upstream.Host
 	req.Header = header
-	resp, err := h.opts.Transport.RoundTrip(req)
+	resp, err := upstream{&h.opts}.RoundTrip(req)
 	if err != nil {
 		return nil, &sendError{cause: err}
 	}
-	if location, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
-		resp.Body.Close()
-		return nil, &redirectError{path: cut(location.Path)}
+	if resp.StatusCode/100 == 3 {
+		if location, err := resp.Location(); err == nil {
+			resp.Body.Close()
+			return nil, &redirectError{path: cut(location.Path)}
+		}
 	}
 	return resp, nil
 }
@@ -126,7 +103,7 @@ var errNoAddress = errors.New("the server's name has no address")
 // where there is nothing to choose from.
 func (h *Handler) addresses(ctx context.Context) ([]string, error) {
 	host := h.opts.Upstream.Hostname()
-	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
+	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" || h.opts.External {
 		return []string{""}, nil
 	}
 	found, err := h.opts.LookupNetIP(ctx, "ip", host)

@@ -1,0 +1,224 @@
+package sampler
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/secret"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
+)
+
+// newHandler makes the proxy to a server, and all that it reads from files.
+func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
+	upstream, err := url.Parse(c.Upstream.URL)
+	if err != nil {
+		return nil, fmt.Errorf("upstream.url: %w", err)
+	}
+	o := proxy.Options{
+		Upstream: upstream, ServerName: c.Server.Name, Sampling: l, Logger: l.log,
+		SSE:             c.Upstream.Transport == config.TransportSSE,
+		SteerToSessions: c.Upstream.ProtocolEra == config.EraLegacy,
+		External:        c.Upstream.External,
+		UpstreamHeader:  serverHeader(c.Upstream.Headers),
+		Settings:        settings(c),
+		Refused:         func(why proxy.Refusal) { l.telemetry.Request(l.ctx, telemetry.Refused, string(why)) },
+	}
+	if o.Replicas = c.Sessions.Replicas; o.Replicas != "" {
+		if _, err := netip.ParseAddrPort(l.advertise); err != nil {
+			return nil, fmt.Errorf("sessions.replicas: the sampler's own address among them is %q: start it with --advertise IP:PORT or SAMPLER_ADVERTISE", l.advertise)
+		}
+		o.Self = l.advertise
+	}
+	if o.Sealer, err = l.newSealer(c.Sessions.KeyFile); err != nil {
+		return nil, fmt.Errorf("sessions.keyFile: %w", err)
+	}
+	if c.Upstream.CAFile != "" {
+		bundle := &caBundle{path: c.Upstream.CAFile, log: l.log}
+		if err := bundle.load(); err != nil {
+			return nil, fmt.Errorf("upstream.caFile: %w", err)
+		}
+		o.RootCAs = bundle.pool
+	}
+	handler, err := proxy.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("set up the proxy: %w", err)
+	}
+	return handler, nil
+}
+
+// maxSessionKey is more than any key has.
+const maxSessionKey = 64 << 10
+
+// newSealer reads the key that names of sessions are sealed with. It is read
+// once: with another one the names that callers have would be worth nothing.
+// White space is part of it, as its bytes are random.
+func (l *live) newSealer(path string) (*seal.Sealer, error) {
+	if path == "" {
+		if l.sealer == nil || l.keyFile != "" {
+			l.sealer, l.keyFile = seal.NewRandomSealer(), ""
+		}
+		return l.sealer, nil
+	}
+	if l.sealer != nil && l.keyFile == path {
+		return l.sealer, nil
+	}
+	key, err := readFile(path, maxSessionKey)
+	if err != nil {
+		return nil, fmt.Errorf("read the key of sessions: %w", err)
+	}
+	sealer, err := seal.NewSealer(key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	l.sealer, l.keyFile = sealer, path
+	return sealer, nil
+}
+
+func readFile(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err // it names the file
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > most:
+		return nil, fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return data, nil
+}
+
+// serverHeader returns what makes the headers that requests to the server carry
+// in place of the caller's; nil where there are none.
+func serverHeader(headers []config.Header) func() (http.Header, error) {
+	if len(headers) == 0 {
+		return nil
+	}
+	secrets := make([]*secret.Cached, len(headers))
+	for i, h := range headers {
+		if h.ValueFrom != nil {
+			secrets[i] = secret.NewCached(h.ValueFrom, "value")
+		}
+	}
+	return func() (http.Header, error) {
+		out := make(http.Header, len(headers))
+		for i, h := range headers {
+			value := h.Value
+			if secrets[i] != nil {
+				var err error
+				if value, err = secrets[i].Read(); err != nil {
+					return nil, fmt.Errorf("header %s, %s: %w", h.Name, place(h.ValueFrom), err)
+				}
+				if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+					return nil, fmt.Errorf("header %s, %s: the value has a line end or another control character", h.Name, place(h.ValueFrom))
+				}
+			}
+			out[http.CanonicalHeaderKey(h.Name)] = []string{value}
+		}
+		return out, nil
+	}
+}
+
+// place is what users call the place of a secret.
+func place(c *config.Credential) string {
+	switch {
+	case c.Ref != "":
+		return c.Ref
+	case c.Env != "":
+		return "environment variable " + c.Env
+	}
+	return "file " + c.File
+}
+
+// maxCABytes is more than all certificates of a system have.
+const maxCABytes = 4 << 20
+
+// caBundle is a file of certificates that is read again when it changes. What
+// cannot be read does not replace what could.
+type caBundle struct {
+	path string
+	log  *slog.Logger
+
+	mu    sync.Mutex
+	info  fs.FileInfo
+	certs *x509.CertPool
+}
+
+// pool returns the newest certificates.
+func (b *caBundle) pool() *x509.CertPool {
+	if err := b.load(); err != nil {
+		b.log.Warn("the CA bundle cannot be read, the one before stays", "error", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.certs
+}
+
+func (b *caBundle) load() error {
+	info, err := os.Stat(b.path)
+	if err != nil {
+		return fmt.Errorf("look for the CA bundle: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if secret.Same(b.info, info) {
+		return nil
+	}
+	data, err := readFile(b.path, maxCABytes)
+	if err != nil {
+		return fmt.Errorf("read the CA bundle: %w", err)
+	}
+	certs := x509.NewCertPool()
+	if !certs.AppendCertsFromPEM(data) {
+		return fmt.Errorf("the CA bundle %s has no certificate: write certificates in PEM", b.path)
+	}
+	b.info, b.certs = info, certs
+	return nil
+}
+
+// mounted says whether all files that a configuration names can be here. A pod
+// that does not mount one will be replaced by one that does; until then it serves
+// best with the configuration that it has.
+func mounted(c *config.Effective) error {
+	files := []struct{ what, path string }{
+		{"the key of sessions", c.Sessions.KeyFile},
+		{"the CA bundle of the server", c.Upstream.CAFile},
+	}
+	for _, h := range c.Upstream.Headers {
+		if h.ValueFrom != nil {
+			files = append(files, struct{ what, path string }{"the header " + h.Name + " for the server", h.ValueFrom.File})
+		}
+	}
+	if c.Policy != nil {
+		for _, p := range c.Policy.Providers {
+			if p.Credential != nil {
+				files = append(files, struct{ what, path string }{"the key of provider " + p.Name, p.Credential.File})
+			}
+		}
+	}
+	for _, f := range files {
+		if f.path == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Dir(f.path)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the folder of %s, %s, is not there: the sampler has to be started anew with it", f.what, filepath.Dir(f.path))
+		}
+	}
+	return nil
+}
