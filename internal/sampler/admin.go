@@ -43,6 +43,7 @@ func (s *Server) report() statusz.Report {
 	report := statusz.Report{
 		ConfigHash: snap.hash,
 		Providers:  snap.engine.Status(),
+		Files:      filesOf(&snap.cfg.Upstream),
 		Server:     s.found(),
 		Sessions:   s.live.handler.Load().Sessions(),
 	}

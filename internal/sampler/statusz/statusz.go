@@ -35,6 +35,9 @@ type Report struct {
 	Policy string `json:"policy,omitempty"`
 	// Providers holds one entry per provider of the policy, in its order.
 	Providers []Provider `json:"providers,omitempty"`
+	// Files are what the configuration names for the server: values of headers,
+	// and certificates.
+	Files []File `json:"files,omitempty"`
 	// Server is what the resident session found.
 	Server Server `json:"server"`
 	// Sessions is the number of callers' sessions now open.
@@ -82,6 +85,14 @@ type Provider struct {
 	Detail string `json:"detail,omitempty"`
 	// At is when State was seen.
 	At time.Time `json:"at,omitzero"`
+}
+
+// File is something that the configuration names by a file.
+type File struct {
+	// Path is that of the configuration.
+	Path string `json:"path"`
+	// State is Missing also for a file in which there is nothing of use.
+	State CredentialState `json:"state"`
 }
 
 // ServerState says what the resident session found.
