@@ -8,6 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 TOOL := go tool -modfile=hack/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
+SOAK ?= 10m
 # Which cluster to use: own (a node in namespaces of its own, root on Linux),
 # kind (docker and kind on the PATH) or current (your kubeconfig).
 export CLUSTER ?= own
@@ -88,8 +89,16 @@ fuzz: ## Run each fuzz test for FUZZTIME (30s)
 	@hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: ## Compare the sampler with a bare reverse proxy and FastMCP's own, 10 min (BENCH=-quick: 2 min)
+	@hack/bench.sh $(BENCH)
+
+.PHONY: bench-go
+bench-go: ## Run the Go benchmarks, with allocations
 	go test -run='^$$' -bench=. -benchmem $$(go list ./... | grep -v /test/e2e)
+
+.PHONY: soak
+soak: ## Keep 1,000 sessions busy for SOAK (10m); memory and goroutines must not grow
+	@hack/bench.sh -for $(SOAK) $(BENCH) soak
 
 ##@ Cluster
 

@@ -30,7 +30,7 @@ type pace struct {
 }
 
 var (
-	fullPace  = pace{slice: 400 * time.Millisecond, rounds: 14, slowRounds: 3}
+	fullPace  = pace{slice: 300 * time.Millisecond, rounds: 12, slowRounds: 3}
 	quickPace = pace{slice: 150 * time.Millisecond, rounds: 5, slowRounds: 1}
 )
 

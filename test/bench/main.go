@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -105,6 +106,8 @@ func run(ctx context.Context, args []string) error {
 // returns how many promises are not kept.
 var sections = map[string]func(context.Context, options, io.Writer) (int, error){
 	"compare": runCompare,
+	"idle":    runIdle,
+	"soak":    runSoak,
 }
 
 func runCompare(ctx context.Context, o options, to io.Writer) (int, error) {
@@ -133,10 +136,19 @@ func runCompare(ctx context.Context, o options, to io.Writer) (int, error) {
 		return 0, fmt.Errorf("-only: %w", err)
 	}
 	list := slices.DeleteFunc(workloads(), func(w workload) bool { return !only.MatchString(w.String()) })
+	before, err := s.usage()
+	if err != nil {
+		return 0, err
+	}
 	c, err := compare(ctx, targets, list, pace, os.Stderr)
 	if err != nil {
 		return 0, err
 	}
+	after, err := s.usage()
+	if err != nil {
+		return 0, err
+	}
+	fmt.Fprintf(to, "Other programs had %.0f %% of the processors meanwhile.\n\n", 100*othersUsed(before, after, runtime.NumCPU()))
 	missed := writeVerdicts(to, c.verdicts())
 	c.write(to)
 	return missed, nil

@@ -70,6 +70,21 @@ func (c *Caller) Open() error {
 	if c.era == Modern {
 		return nil
 	}
+	if err := c.Initialize(); err != nil {
+		return err
+	}
+	resp, err := c.exchange(&c.calls, c.head("notifications/initialized", ""), []byte(`{"jsonrpc":"2.0","method":"notifications/initialized"}`), nil)
+	if err != nil {
+		return fmt.Errorf("notifications/initialized: %w", err)
+	}
+	if resp.status != http.StatusAccepted {
+		return fmt.Errorf("notifications/initialized: status %d: %s", resp.status, short(resp.body))
+	}
+	return nil
+}
+
+// Initialize does the first half of Open.
+func (c *Caller) Initialize() error {
 	capabilities := "{}"
 	if c.target.Samples {
 		capabilities = `{"sampling":{}}`
@@ -84,13 +99,6 @@ func (c *Caller) Open() error {
 		return fmt.Errorf("initialize: status %d, session %q: %s", resp.status, resp.session, short(resp.body))
 	}
 	c.session = resp.session
-	resp, err = c.exchange(&c.calls, c.head("notifications/initialized", ""), []byte(`{"jsonrpc":"2.0","method":"notifications/initialized"}`), nil)
-	if err != nil {
-		return fmt.Errorf("notifications/initialized: %w", err)
-	}
-	if resp.status != http.StatusAccepted {
-		return fmt.Errorf("notifications/initialized: status %d: %s", resp.status, short(resp.body))
-	}
 	return nil
 }
 
@@ -113,11 +121,17 @@ func (c *Caller) Close() error {
 	return nil
 }
 
+// Rest closes the connection for calls until the next one, as callers do that
+// have nothing to say for some seconds.
+func (c *Caller) Rest() {
+	c.calls.close()
+	c.answers.close()
+}
+
 // Drop closes the connections and leaves the session to the server.
 func (c *Caller) Drop() {
 	c.Hangup()
-	c.calls.close()
-	c.answers.close()
+	c.Rest()
 }
 
 // Call calls a tool and checks what it gives.

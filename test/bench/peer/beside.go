@@ -1,12 +1,11 @@
 package peer
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"sync/atomic"
-
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/fakellm"
+	"strings"
 )
 
 // ReverseProxy returns a bare proxy to target, with the settings of the
@@ -32,25 +31,47 @@ func ReverseProxy(target *url.URL) http.Handler {
 	})
 }
 
-// model is a fake model server for any number of requests: the fake keeps all of
-// them, so it is replaced by a new one from time to time.
-type model struct {
-	current atomic.Pointer[fakellm.Server]
-	count   atomic.Int64
-}
-
-// Model returns a model server that echoes without delay.
+// Model is a model server that gives back the text of the last message, without
+// delay. Like the MCP server it does the least that is legal, so that its own
+// work does not hide what is between.
 func Model() http.Handler {
-	m := &model{}
-	m.current.Store(fakellm.New())
-	return m
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/models"):
+			writeJSON(w, http.StatusOK, []byte(`{"object":"list","data":[{"id":"small","object":"model","created":1,"owned_by":"bench"}]}`))
+		case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/chat/completions"):
+			complete(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
 }
 
-const modelRequests = 1000
-
-func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if m.count.Add(1)%modelRequests == 0 {
-		m.current.Store(fakellm.New())
+func complete(w http.ResponseWriter, r *http.Request) {
+	body, err := readBody(r)
+	if err != nil {
+		return // the caller left
 	}
-	m.current.Load().ServeHTTP(w, r)
+	var asked struct {
+		Model    string `json:"model"`
+		Messages []struct {
+			Content json.RawMessage `json:"content"`
+		} `json:"messages"`
+	}
+	if err := json.Unmarshal(body, &asked); err != nil || len(asked.Messages) == 0 {
+		writeJSON(w, http.StatusBadRequest, []byte(`{"error":{"message":"no messages","type":"invalid_request_error"}}`))
+		return
+	}
+	content := asked.Messages[len(asked.Messages)-1].Content
+	var parts []struct {
+		Text json.RawMessage `json:"text"`
+	}
+	if json.Unmarshal(content, &parts) == nil && len(parts) > 0 {
+		content = parts[0].Text
+	}
+	out := make([]byte, 0, len(content)+400)
+	out = append(out, `{"id":"chatcmpl-bench","object":"chat.completion","created":1,"model":"`+asked.Model+
+		`","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":`...)
+	out = append(append(out, content...), `}}],"usage":{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}}`...)
+	writeJSON(w, http.StatusOK, out)
 }

@@ -85,13 +85,7 @@ func (s *Server) Sessions() int {
 }
 
 func (s *Server) post(w http.ResponseWriter, r *http.Request) {
-	body := make([]byte, max(r.ContentLength, 0))
-	var err error
-	if r.ContentLength >= 0 {
-		_, err = io.ReadFull(r.Body, body)
-	} else {
-		body, err = io.ReadAll(r.Body)
-	}
+	body, err := readBody(r)
 	if err != nil {
 		return // the caller left
 	}
@@ -127,6 +121,15 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 	default:
 		writeError(w, http.StatusOK, m.ID, codeNoMethod, "no such method")
 	}
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return io.ReadAll(r.Body)
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(r.Body, body)
+	return body, err
 }
 
 func (s *Server) initialize(w http.ResponseWriter, m message) {
