@@ -160,7 +160,8 @@ var (
 	errSessions = errors.New("as many sessions are open as are allowed: try again later")
 )
 
-// launch starts a process within the bound on their number.
+// launch starts a process within the bound on their number. ended is called
+// when it has ended, before its callers know; it may be nil.
 func (b *Bridge) launch(name string, rewrite, modern bool, ended func(*mux)) (*mux, error) {
 	b.mu.Lock()
 	switch {
@@ -194,10 +195,10 @@ func (b *Bridge) launch(name string, rewrite, modern bool, ended func(*mux)) (*m
 			x.process.stop()
 			<-x.process.done
 		}
-		b.ended(x)
 		if ended != nil {
 			ended(x)
 		}
+		b.ended(x)
 	}()
 	return x, nil
 }

@@ -187,7 +187,7 @@ func (s *fakeServer) call(m wire.Message) {
 	case "crash":
 		os.Exit(3)
 	case "orphan": // leaves a process behind that has a group of its own and holds the output
-		_ = exec.Command("setsid", "sh", "-c", "sleep 600 &").Run()
+		_ = exec.Command("setsid", "sh", "-c", "sleep 4 &").Run()
 		os.Exit(5)
 	case "hang":
 	default:

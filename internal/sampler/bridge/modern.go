@@ -203,7 +203,7 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 	switch {
 	case e.legacy:
 		return nil, errLegacy
-	case e.current != nil:
+	case e.current != nil && !e.current.mux.process.ends():
 		return e.current, nil
 	}
 	peer := &modernPeer{ready: make(chan struct{})}
@@ -241,7 +241,8 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.legacy, e.known = errors.Is(peer.err, errLegacy), peer.err == nil
+		e.legacy = errors.Is(peer.err, errLegacy) && !errors.Is(peer.err, errAtStart)
+		e.known = peer.err == nil
 	}()
 	return peer, nil
 }
@@ -261,8 +262,8 @@ func (p *modernPeer) release(idleTimeout time.Duration) {
 	}
 }
 
-// probe asks a process once whether it knows the stateless era. Servers that do
-// not answer as they like, or not at all.
+// probe asks a process whether it knows the stateless era. Those that do not
+// answer as they like, or not at all.
 func (b *Bridge) probe(x *mux) error {
 	ctx, cancel := context.WithTimeout(b.ctx, b.opts.times.probe)
 	defer cancel()
@@ -273,13 +274,11 @@ func (b *Bridge) probe(x *mux) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return errLegacy
-	case err != nil:
-		return errAtStart
-	}
-	select {
-	case <-x.process.stopped: // it ended instead of answering, which says nothing
-		return errAtStart
-	default:
+	case err != nil, x.process.ends():
+		// Some servers end when they are asked what they do not know, others when
+		// something else is wrong. initialize will show, and the next one is asked
+		// again.
+		return errors.Join(errLegacy, errAtStart)
 	}
 	if knowsModern(answer) {
 		return nil

@@ -89,11 +89,19 @@ func (p *process) send(line []byte) error {
 	if p.stdin.push(delivery{data: line}) {
 		return nil
 	}
+	if p.ends() {
+		return errEnded
+	}
+	return errBusy
+}
+
+// ends reports whether the process has ended or was told to.
+func (p *process) ends() bool {
 	select {
 	case <-p.stopped:
-		return errEnded
+		return true
 	default:
-		return errBusy
+		return false
 	}
 }
 

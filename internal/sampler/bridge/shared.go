@@ -58,7 +58,7 @@ func (b *Bridge) initializeShared(w http.ResponseWriter, r *http.Request, m wire
 func (b *Bridge) sharedPeer(m wire.Message, body []byte) *sharedPeer {
 	b.shared.mu.Lock()
 	defer b.shared.mu.Unlock()
-	if b.shared.current != nil {
+	if b.shared.current != nil && !b.shared.current.mux.process.ends() {
 		return b.shared.current
 	}
 	peer := &sharedPeer{ready: make(chan struct{})}
