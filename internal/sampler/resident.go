@@ -47,14 +47,23 @@ func (s *Server) resident(ctx context.Context, cfg *config.Effective) {
 		return
 	}
 	resident.Run(ctx, resident.Options{
-		URL:     s.ownURL(cfg),
-		Hold:    cfg.ResidentSession.Mode == config.ResidentHold,
-		NoRoom:  proxy.NoRoom,
-		NoPods:  proxy.NoPods,
-		Version: s.Version,
-		Report:  func(found statusz.Server) { s.finding.Store(&found) },
-		Log:     s.Log,
+		URL:        s.ownURL(cfg),
+		Transport:  residentTransport(cfg),
+		Hold:       cfg.ResidentSession.Mode == config.ResidentHold,
+		NoRoom:     proxy.NoRoom,
+		NoPods:     proxy.NoPods,
+		NoEndpoint: proxy.NoEndpoint,
+		Version:    s.Version,
+		Report:     func(found statusz.Server) { s.finding.Store(&found) },
+		Log:        s.Log,
 	})
+}
+
+func residentTransport(cfg *config.Effective) resident.Transport {
+	if cfg.Upstream.Transport == config.TransportSSE {
+		return resident.SSE
+	}
+	return resident.StreamableHTTP
 }
 
 func (s *Server) found() statusz.Server {

@@ -100,7 +100,7 @@ type Options struct {
 	// stream; 500 ms.
 	StreamWait time.Duration
 	// EndpointTimeout is how long a server of the HTTP+SSE transport may take to
-	// name its endpoint on a stream; 30 s.
+	// name its endpoint on a stream that it has begun; 10 s.
 	EndpointTimeout time.Duration
 	// DialTimeout bounds connecting to the server, and how long one of several
 	// servers may take to say whether it knows a session; 5 s.
@@ -154,7 +154,7 @@ func (o *Options) complete() error {
 	orDefault(&o.MaxBufferBytes, 256<<10)
 	orDefault(&o.IdleTimeout, 30*time.Minute)
 	orDefault(&o.StreamWait, 500*time.Millisecond)
-	orDefault(&o.EndpointTimeout, 30*time.Second)
+	orDefault(&o.EndpointTimeout, 10*time.Second)
 	orDefault(&o.DialTimeout, 5*time.Second)
 	orDefault(&o.AnswerTimeout, 30*time.Second)
 	orDefault(&o.ReadTimeout, 30*time.Second)

@@ -123,12 +123,17 @@ func (h *Handler) endpointOf(address string, named []byte) (*url.URL, error) {
 	return &endpoint, nil
 }
 
+// NoEndpoint is the Proxy-Status (RFC 9209) of a failure because the server's
+// stream does not begin as one of the HTTP+SSE transport.
+const NoEndpoint = "mcp-sampler; error=http_protocol_error"
+
 // noEndpoint answers a caller whose stream did not begin as it must.
 func (h *Handler) noEndpoint(w http.ResponseWriter, r *http.Request, err error) {
 	if h.callerLeft(r) {
 		panic(http.ErrAbortHandler)
 	}
 	h.opts.Logger.Warn("the server's stream does not begin with an endpoint", "error", err)
+	w.Header().Set("Proxy-Status", NoEndpoint)
 	fail(w, http.StatusBadGateway, nil, codeUnavailable,
 		fmt.Sprintf("the MCP server %s did not begin its stream with an endpoint event: check that it speaks the HTTP+SSE transport at this path", h.opts.ServerName))
 }

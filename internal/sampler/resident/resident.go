@@ -6,6 +6,10 @@
 // It connects to the sampler's own endpoint and not to the server, so that it
 // sees what callers see and its sampling requests are answered where everybody
 // else's are.
+//
+// It looks in the era of sessions first, and as a stateless client at a server
+// that does not know that era. There is nothing to hold open then: such a server
+// is looked at in intervals in any case.
 package resident
 
 import (
@@ -22,6 +26,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 const (
@@ -32,10 +37,21 @@ const (
 	toolPages = 100
 )
 
+// Transport is how the endpoint is spoken with.
+type Transport int
+
+const (
+	// StreamableHTTP is that of 2025-03-26 and later.
+	StreamableHTTP Transport = iota
+	// SSE is the HTTP+SSE transport of 2024-11-05.
+	SSE
+)
+
 // Options configure a Session.
 type Options struct {
-	// URL is the endpoint to connect to.
-	URL string
+	// URL is the endpoint to connect to, Transport how it is spoken with.
+	URL       string
+	Transport Transport
 	// Hold keeps the session open between looks.
 	Hold bool
 	// Interval is the time between two looks that succeed. Zero means 60s.
@@ -43,10 +59,11 @@ type Options struct {
 	// RetryMin and RetryMax bound the growing time between looks after one
 	// failed. Zero means 500ms and 5s.
 	RetryMin, RetryMax time.Duration
-	// NoRoom and NoPods are the Proxy-Status headers by which the endpoint says, for
-	// itself and not for the server, that it has no room for another session, and
-	// that the server's host has no address.
-	NoRoom, NoPods string
+	// NoRoom, NoPods and NoEndpoint are the Proxy-Status headers by which the
+	// endpoint says, for itself and not for the server, that it has no room for
+	// another session, that the server's host has no address, and that the server's
+	// stream is not one of the HTTP+SSE transport.
+	NoRoom, NoPods, NoEndpoint string
 	// Version is the sampler's own, for the handshake.
 	Version string
 	// Report is called with each finding, never concurrently.
@@ -83,7 +100,10 @@ func Run(ctx context.Context, o Options) {
 			return
 		}
 		wait := o.Interval
-		if err != nil {
+		switch {
+		case errors.Is(err, errBrokenOff):
+			wait = retry.NextBackOff() // what is wrong the next look tells
+		case err != nil:
 			finding := o.findingOf(err)
 			if finding.State != last {
 				o.Log.Warn("no MCP server was found", "state", finding.State, "detail", finding.Detail)
@@ -102,20 +122,19 @@ func Run(ctx context.Context, o Options) {
 // session connects, reports what it found, and in Hold mode stays until the
 // session breaks.
 func (o Options) session(ctx context.Context, found func(statusz.Server)) error {
-	seen := &outcome{next: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 2}}
-	defer seen.next.CloseIdleConnections()
-	over, err := transport.NewStreamableHTTP(o.URL,
-		transport.WithHTTPBasicClient(&http.Client{Transport: seen}),
-		transport.WithHTTPLogger(slog.New(slog.DiscardHandler)))
+	l, err := o.connect(client.WithLegacyProtocolOnly())
 	if err != nil {
-		return fmt.Errorf("make a client for %s: %w", o.URL, err)
+		return err
 	}
-	c := client.NewClient(over, client.WithLegacyProtocolOnly())
-	defer func() { _ = c.Close() }()
-
-	info, err := o.look(ctx, c)
+	defer l.close()
+	info, err := l.look(ctx)
 	if err != nil {
-		return seen.failed(err)
+		err = l.seen.failed(err)
+		if info, ok := o.lookStateless(ctx, err); ok {
+			found(info)
+			return nil
+		}
+		return err
 	}
 	found(info)
 	if !o.Hold {
@@ -125,42 +144,135 @@ func (o Options) session(ctx context.Context, found func(statusz.Server)) error 
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-l.lost:
+			return errBrokenOff
 		case <-time.After(o.Interval):
 		}
-		again, err := o.relook(ctx, c, info)
+		again, err := l.relook(ctx, info)
 		if err != nil {
-			return seen.failed(err)
+			return l.seen.failed(err)
 		}
 		found(again)
 	}
 }
 
-func (o Options) look(ctx context.Context, c *client.Client) (statusz.Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	if err := c.Start(ctx); err != nil {
+// lookStateless looks at a server that has not served a session because of err,
+// if that can be because it knows the stateless era only.
+func (o Options) lookStateless(ctx context.Context, err error) (statusz.Server, bool) {
+	if o.Transport != StreamableHTTP || ctx.Err() != nil || o.findingOf(err).State != statusz.ServerNotMCP {
+		return statusz.Server{}, false
+	}
+	l, err := o.connect()
+	if err != nil {
+		return statusz.Server{}, false
+	}
+	defer l.close()
+	info, err := l.look(ctx)
+	return info, err == nil
+}
+
+// errBrokenOff means that a session that was held open has ended.
+var errBrokenOff = errors.New("the session has broken off")
+
+// looker is one connection to the endpoint.
+type looker struct {
+	options Options
+	client  *client.Client
+	seen    *outcome
+	// lost holds a token when the session has broken off; nothing comes from it
+	// where that is noticed only when something is asked.
+	lost chan struct{}
+	// end ends what was opened.
+	end context.CancelFunc
+}
+
+func (o Options) connect(options ...client.ClientOption) (*looker, error) {
+	l := &looker{
+		options: o,
+		seen:    &outcome{next: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 2}},
+		lost:    make(chan struct{}, 1),
+		end:     func() {},
+	}
+	over, err := l.transport()
+	if err != nil {
+		return nil, fmt.Errorf("make a client for %s: %w", o.URL, err)
+	}
+	l.client = client.NewClient(over, options...)
+	return l, nil
+}
+
+func (l *looker) transport() (transport.Interface, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	over := &http.Client{Transport: l.seen}
+	if l.options.Transport == StreamableHTTP {
+		return transport.NewStreamableHTTP(l.options.URL, transport.WithHTTPBasicClient(over), transport.WithHTTPLogger(quiet))
+	}
+	stream, err := transport.NewSSE(l.options.URL, transport.WithHTTPClient(over), transport.WithSSELogger(quiet))
+	if err != nil {
+		return nil, err
+	}
+	stream.SetConnectionLostHandler(func(error) {
+		select {
+		case l.lost <- struct{}{}:
+		default:
+		}
+	})
+	return stream, nil
+}
+
+func (l *looker) close() {
+	_ = l.client.Close()
+	l.end()
+	l.seen.next.CloseIdleConnections()
+}
+
+// look does the handshake and counts the tools.
+func (l *looker) look(ctx context.Context) (statusz.Server, error) {
+	l.seen.begin()
+	if err := l.start(ctx); err != nil {
 		return statusz.Server{}, fmt.Errorf("start: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	var req mcp.InitializeRequest
-	req.Params.ClientInfo = mcp.Implementation{Name: "mcp-sampler", Version: o.Version}
-	res, err := c.Initialize(ctx, req)
+	req.Params.ClientInfo = mcp.Implementation{Name: "mcp-sampler", Version: l.options.Version}
+	res, err := l.client.Initialize(ctx, req)
 	if err != nil {
 		return statusz.Server{}, fmt.Errorf("initialize: %w", err)
 	}
-	return o.relook(ctx, c, statusz.Server{
+	info := statusz.Server{
 		Name:            statusz.Clean(res.ServerInfo.Name),
 		Version:         statusz.Clean(res.ServerInfo.Version),
 		ProtocolVersion: statusz.Clean(res.ProtocolVersion),
-	})
+		Era:             statusz.EraLegacy,
+	}
+	if wire.IsModernVersion(res.ProtocolVersion) {
+		info.Era = statusz.EraModern
+	}
+	return l.relook(ctx, info)
+}
+
+// start opens what the transport needs. A stream lives as long as ctx, so that
+// only opening it is bounded.
+func (l *looker) start(ctx context.Context) error {
+	opening, end := context.WithCancel(ctx)
+	l.end = end
+	late := time.AfterFunc(lookTimeout, end)
+	err := l.client.Start(opening)
+	if !late.Stop() && ctx.Err() == nil {
+		return context.DeadlineExceeded
+	}
+	return err //nolint:wrapcheck // by the caller
 }
 
 // relook counts the tools of a session that is open.
-func (o Options) relook(ctx context.Context, c *client.Client, info statusz.Server) (statusz.Server, error) {
+func (l *looker) relook(ctx context.Context, info statusz.Server) (statusz.Server, error) {
+	l.seen.begin()
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	info.State, info.At = statusz.ServerVerified, time.Now()
-	if c.GetServerCapabilities().Tools == nil {
-		if err := c.Ping(ctx); err != nil {
+	if l.client.GetServerCapabilities().Tools == nil {
+		if err := l.client.Ping(ctx); err != nil {
 			return info, fmt.Errorf("ping: %w", err)
 		}
 		return info, nil
@@ -168,7 +280,7 @@ func (o Options) relook(ctx context.Context, c *client.Client, info statusz.Serv
 	var count int32
 	var req mcp.ListToolsRequest
 	for range toolPages {
-		page, err := c.ListToolsByPage(ctx, req)
+		page, err := l.client.ListToolsByPage(ctx, req)
 		if err != nil {
 			return info, fmt.Errorf("list tools: %w", err)
 		}
@@ -207,6 +319,8 @@ func (o Options) findingOf(err error) statusz.Server {
 	case proxyStatus != "" && proxyStatus == o.NoPods:
 		f.State = statusz.ServerUnreachable
 		f.Detail = "the server has no running pods"
+	case proxyStatus != "" && proxyStatus == o.NoEndpoint:
+		f.Detail = "what it sends is no stream of the HTTP+SSE transport"
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		f.State = statusz.ServerUnauthorized
 		f.Detail = fmt.Sprintf("the server answers HTTP %d to callers without credentials", status)

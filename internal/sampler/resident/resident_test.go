@@ -43,7 +43,7 @@ func run(t *testing.T, url string, change func(*resident.Options)) <-chan status
 	t.Helper()
 	found := make(chan statusz.Server, 64)
 	o := resident.Options{
-		URL: url, NoRoom: proxy.NoRoom, NoPods: proxy.NoPods, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
+		URL: url, NoRoom: proxy.NoRoom, NoPods: proxy.NoPods, NoEndpoint: proxy.NoEndpoint, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 		Log: slog.New(slog.DiscardHandler),
 		Report: func(s statusz.Server) {
 			select {
@@ -127,6 +127,7 @@ func fullSampler(t *testing.T) http.Handler {
 		s.CloseClientConnections()
 		s.Close()
 	})
+	session := ""
 	send := func(method, body string) {
 		r, err := http.NewRequestWithContext(t.Context(), method, front.URL+"/mcp", strings.NewReader(body))
 		if err != nil {
@@ -135,7 +136,7 @@ func fullSampler(t *testing.T) http.Handler {
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Accept", "application/json, text/event-stream")
 		if method == http.MethodGet {
-			r.Header.Set("Mcp-Session-Id", "only")
+			r.Header.Set("Mcp-Session-Id", session)
 		}
 		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 		if err != nil {
@@ -145,6 +146,7 @@ func fullSampler(t *testing.T) http.Handler {
 		if res.StatusCode != http.StatusOK {
 			t.Fatalf("%s: status %d", method, res.StatusCode)
 		}
+		session = res.Header.Get("Mcp-Session-Id")
 	}
 	send(http.MethodPost, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{}}}`)
 	send(http.MethodGet, "")
@@ -169,10 +171,10 @@ func TestRunFinds(t *testing.T) {
 		want    statusz.Server
 	}{
 		"an MCP server with tools": {mcpServer("weather\x1b[31m", 3), statusz.Server{
-			State: statusz.ServerVerified, Name: "weather[31m", Version: "1.2.3", ProtocolVersion: "2025-11-25", Tools: &three,
+			State: statusz.ServerVerified, Name: "weather[31m", Version: "1.2.3", ProtocolVersion: "2025-11-25", Era: statusz.EraLegacy, Tools: &three,
 		}},
 		"an MCP server without tools": {mcpServer("empty", 0), statusz.Server{
-			State: statusz.ServerVerified, Name: "empty", Version: "1.2.3", ProtocolVersion: "2025-11-25",
+			State: statusz.ServerVerified, Name: "empty", Version: "1.2.3", ProtocolVersion: "2025-11-25", Era: statusz.EraLegacy,
 		}},
 		"a server that wants credentials": {status(http.StatusUnauthorized), statusz.Server{
 			State: statusz.ServerUnauthorized, Detail: "the server answers HTTP 401 to callers without credentials",
@@ -194,6 +196,12 @@ func TestRunFinds(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}), statusz.Server{
 			State: statusz.ServerUnreachable, Detail: "the server has no running pods",
+		}},
+		"a server that refuses the era of sessions": {stateless(mcpServer("new", 3), http.StatusBadRequest, `{"code":-32022,"message":"no","data":{"supported":["2026-07-28"]}}`), statusz.Server{
+			State: statusz.ServerVerified, Name: "new", Version: "1.2.3", ProtocolVersion: "2026-07-28", Era: statusz.EraModern, Tools: &three,
+		}},
+		"a server that knows no initialize": {stateless(mcpServer("new", 0), http.StatusOK, `{"code":-32601,"message":"no such method"}`), statusz.Server{
+			State: statusz.ServerVerified, Name: "new", Version: "1.2.3", ProtocolVersion: "2026-07-28", Era: statusz.EraModern,
 		}},
 		"something that is no MCP server": {status(http.StatusOK), statusz.Server{
 			State: statusz.ServerNotMCP, Detail: "the answer to the MCP handshake or to tools/list is none",
