@@ -47,9 +47,10 @@ type live struct {
 	snap    atomic.Pointer[snapshot]
 	handler atomic.Pointer[proxy.Handler]
 
-	mu     sync.Mutex // serialises use, shutdown and close
-	closed bool
-	beside sync.WaitGroup
+	mu       sync.Mutex // serialises use, drain and close
+	draining bool
+	closed   bool
+	beside   sync.WaitGroup
 	// sealer is made with the key in keyFile.
 	sealer  *seal.Sealer
 	keyFile string
@@ -104,6 +105,9 @@ func (l *live) use(c *config.Effective) error {
 		if handler, err = l.newHandler(c); err != nil {
 			return err
 		}
+		if l.draining {
+			handler.Drain()
+		}
 	} else {
 		handler.Configure(settings(c))
 	}
@@ -145,6 +149,14 @@ func settings(c *config.Effective) proxy.Settings {
 		MaxStreams:           c.Limits.Streams,
 		MaxAnswersPerSession: c.Limits.SamplingPerSession,
 	}
+}
+
+// drain has sessions leave for other replicas as soon as they can.
+func (l *live) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	l.handler.Load().Drain()
 }
 
 // shutdown lets running calls end.

@@ -28,6 +28,12 @@ const (
 	idleTimeout       = 2 * time.Minute
 	// maxHeaderBytes bounds a request's header: each session keeps one.
 	maxHeaderBytes = 64 << 10
+	// maxConcurrentStreams bounds the requests of one connection of HTTP/2, which
+	// can be that of a gateway with all its callers.
+	maxConcurrentStreams = 1000
+	// A caller of HTTP/2 that says nothing is asked after pingAfter whether it is
+	// there; for one of HTTP/1 the kernel asks.
+	pingAfter, pingTimeout = 15 * time.Second, 15 * time.Second
 	// settleTime is how long a sampler that is to end goes on serving although
 	// it is no longer ready, until nobody sends it new calls.
 	settleTime = 3 * time.Second
@@ -101,7 +107,9 @@ func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 // Run serves until ctx ends, then lets running calls end within DrainTimeout.
 func (s *Server) Run(ctx context.Context) error {
 	callers := &http.Server{
-		Handler:           localOnly(s.mcp, s.live),
+		Handler:           s.closing(localOnly(s.mcp, s.live)),
+		Protocols:         protocols(),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
@@ -157,8 +165,29 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// drain lets the calls that run come to their end. asked is false after a
-// failure, when there is nothing to wait for.
+// protocols are those of callers: gateways speak HTTP/2 without TLS to what is
+// behind them.
+func protocols() *http.Protocols {
+	var p http.Protocols
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return &p
+}
+
+// closing has callers leave their connections while the sampler drains, each
+// after a response. One that is idle stays open, as a request may be under way
+// on it.
+func (s *Server) closing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// drain lets the calls that run come to their end, and serves those that still
+// come. asked is false after a failure, when there is nothing to wait for.
 func (s *Server) drain(callers *http.Server, asked bool) {
 	s.draining.Store(true)
 	if !asked {
@@ -168,14 +197,18 @@ func (s *Server) drain(callers *http.Server, asked bool) {
 	s.Log.Info("draining", "timeout", s.DrainTimeout)
 	ctx, cancel := context.WithTimeout(context.Background(), s.DrainTimeout)
 	defer cancel()
+	s.live.drain()
 	select { // new calls still come until every router knows that this one ends
 	case <-ctx.Done():
 	case <-time.After(min(settleTime, s.DrainTimeout/4)):
 	}
+	// No connection comes any more; only then can the last call be known.
+	closed := make(chan error, 1)
+	go func() { closed <- callers.Shutdown(ctx) }()
 	if err := s.live.shutdown(ctx); err != nil {
 		s.Log.Warn("calls were cut off at the end of the drain time", "error", err)
 	}
-	if err := callers.Shutdown(ctx); err != nil {
+	if err := <-closed; err != nil {
 		_ = callers.Close()
 	}
 }

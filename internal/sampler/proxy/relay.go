@@ -40,7 +40,11 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	out := newCallerWriter(w, h.opts.WriteTimeout)
 	defer out.end()
 	header := w.Header()
+	connection := header["Connection"] // is between the caller and this sampler
 	callerHeader(header, resp.Header, in.session)
+	if connection != nil {
+		header["Connection"] = connection
+	}
 	if !isEventStream(resp.Header) {
 		w.WriteHeader(resp.StatusCode)
 		return h.relayBody(r, out, resp)
