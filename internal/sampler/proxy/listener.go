@@ -17,6 +17,9 @@ import (
 const (
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 15 * time.Second
+	// takenTime is how long calls wait for a stream that another one holds, if they
+	// come one after the other. After that they go on without it.
+	takenTime = 5 * time.Second
 	// maxTakenBackoff is the longest wait for a stream that another one holds.
 	maxTakenBackoff = time.Second
 	// steadyAfter is how long a stream must have lasted for the next break to
@@ -47,6 +50,9 @@ type listener struct {
 	header    chan struct{}
 	settled   bool
 	waitUntil time.Time
+	// taken is true while the stream is asked for again and again, because another
+	// one that the server holds is likely to end.
+	taken bool
 }
 
 func newListener(h *Handler, s *session) *listener {
@@ -116,6 +122,7 @@ func (l *listener) settle(ctx context.Context, refused int) {
 		return
 	}
 	l.refused = refused
+	l.taken = false
 	if !l.settled {
 		l.settled = true
 		close(l.header)
@@ -135,6 +142,9 @@ func (l *listener) awaitHeader(ctx context.Context) (refused int) {
 		case l.kick <- struct{}{}:
 		default:
 		}
+	}
+	if l.taken && !l.settled {
+		l.waitUntil = time.Now().Add(l.handler.opts.StreamWait)
 	}
 	header, rest := l.header, time.Until(l.waitUntil)
 	l.mu.Unlock()
@@ -165,6 +175,7 @@ func (l *listener) run(ctx context.Context) {
 	}()
 	backoff := firstBackoff
 	lastID := ""
+	takenUntil := time.Time{}
 	for ctx.Err() == nil {
 		opened := time.Now()
 		end, err := l.listen(ctx, lastID)
@@ -195,24 +206,24 @@ func (l *listener) run(ctx context.Context) {
 			backoff = firstBackoff
 		}
 		delay := max(backoff, min(end.retry, maxBackoff))
-		if end.taken {
+		if !end.taken {
+			takenUntil = time.Time{}
+		} else {
+			if takenUntil.IsZero() {
+				takenUntil = time.Now().Add(takenTime)
+			}
+			if l.awaitTaken(ctx, takenUntil) {
+				continue
+			}
 			delay = min(delay, maxTakenBackoff)
 		}
-		l.pause(ctx, delay+rand.N(delay/4+1), end.taken)
+		l.pause(ctx, delay+rand.N(delay/4+1))
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
 // pause waits before the stream is opened again; a call cuts it short.
-func (l *listener) pause(ctx context.Context, delay time.Duration, taken bool) {
-	l.mu.Lock()
-	if taken && !l.settled && time.Now().Before(l.waitUntil) {
-		// Calls go on waiting for a stream that comes soon.
-		l.mu.Unlock()
-		wait(ctx, firstBackoff)
-		return
-	}
-	l.mu.Unlock()
+func (l *listener) pause(ctx context.Context, delay time.Duration) {
 	l.settle(ctx, 0) // calls that wait for a header now know that none comes
 	l.mu.Lock()
 	if ctx.Err() != nil {
@@ -242,14 +253,24 @@ func (l *listener) pause(ctx context.Context, delay time.Duration, taken bool) {
 	}
 }
 
-// wait waits for some time, or for the end of ctx.
-func wait(ctx context.Context, delay time.Duration) {
-	timer := time.NewTimer(delay)
+// awaitTaken waits a moment for the end of another stream of the session, while
+// calls wait too. It is false when they are not to wait any longer.
+func (l *listener) awaitTaken(ctx context.Context, until time.Time) bool {
+	now := time.Now()
+	l.mu.Lock()
+	l.taken = !l.settled && now.Before(l.waitUntil) && now.Before(until)
+	taken := l.taken
+	l.mu.Unlock()
+	if !taken {
+		return false
+	}
+	timer := time.NewTimer(firstBackoff / 2)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
+	return true
 }
 
 // streamEnd is how one stream ended.

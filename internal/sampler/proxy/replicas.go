@@ -305,8 +305,12 @@ func (b *leavingBody) Read(p []byte) (int, error) {
 // read.
 type forwardWriter struct{ *callerWriter }
 
+// FlushError sends what there is, be it the header alone.
 func (w forwardWriter) FlushError() error {
-	w.flush()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dirty = true
+	w.send()
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 type sessions struct {
 	max func() int
 
-	mu   sync.Mutex
+	mu     sync.Mutex
 	byName map[string]*session
 }
 
