@@ -110,6 +110,7 @@ func TestWhichPodsAreTouched(t *testing.T) {
 		"touched, and it has the newest":             {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH"}},
 		"a key is missing":                           {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}, want: true},
 		"a key is refused":                           {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: refused}, want: true},
+		"a header of the server is missing":          {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Files: []statusz.File{{Path: "f", State: statusz.CredentialMissing}}}, want: true},
 		"a key is missing, and it was touched often": {annotation: "HASH.16.1800000000", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}},
 		"it is behind, but it is going":              {annotation: "other", report: &statusz.Report{ConfigHash: "other"}, going: true},
 		"nobody knows what it has, nothing is new":   {annotation: "HASH"},

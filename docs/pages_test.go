@@ -132,8 +132,14 @@ func checkServer(data []byte) string {
 	if server.APIVersion != mcpv1alpha1.GroupVersion.String() {
 		return "apiVersion is " + server.APIVersion
 	}
-	if (server.Spec.Container == nil) == (server.Spec.Service == nil) {
-		return "it has no source, or two"
+	sources := 0
+	for _, is := range []bool{server.Spec.Container != nil, server.Spec.Service != nil, server.Spec.Remote != nil} {
+		if is {
+			sources++
+		}
+	}
+	if sources != 1 {
+		return "it has no source, or several"
 	}
 	return checkSpec(&server)
 }

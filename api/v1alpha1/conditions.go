@@ -28,7 +28,7 @@ const ConditionProgrammed = "Programmed"
 const (
 	// ReasonAccepted means that the spec makes sense.
 	ReasonAccepted = "Accepted"
-	// ReasonInvalidTransport means that no address of the server can be made
+	// ReasonInvalidTransport means that no configuration of samplers can be made
 	// from the spec.
 	ReasonInvalidTransport = "InvalidTransport"
 	// ReasonInvalidPodTemplate means that a podTemplate is no patch on a pod
@@ -55,8 +55,12 @@ const (
 	// ReasonServiceNotFound means that spec.service names no Service, or one
 	// without that port.
 	ReasonServiceNotFound = "ServiceNotFound"
-	// ReasonSecretNotFound means that a key of a provider is not there.
+	// ReasonSecretNotFound means that a key of a provider, or the value of a
+	// header for the server, is not there.
 	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonConfigMapNotFound means that the certificates of a remote server are
+	// not there.
+	ReasonConfigMapNotFound = "ConfigMapNotFound"
 )
 
 // Reasons for Available.
@@ -121,7 +125,8 @@ const (
 	ReasonNoSamplers = "NoSamplers"
 	// ReasonConfigRefused means that a sampler refuses the configuration.
 	ReasonConfigRefused = "ConfigRefused"
-	// ReasonCredentialRefused means that a provider refuses the key.
+	// ReasonCredentialRefused means that a provider refuses the key. It is a
+	// reason for Verified too, where a remote server refuses the headers.
 	ReasonCredentialRefused = "CredentialRefused"
 	// ReasonProviderUnreachable means that a provider does not answer.
 	ReasonProviderUnreachable = "ProviderUnreachable"

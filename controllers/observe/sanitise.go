@@ -2,8 +2,11 @@ package observe
 
 import "github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 
-// maxProviders is more than a policy can have.
-const maxProviders = 64
+// maxProviders is more than a policy can have, and maxFiles more than a server.
+const (
+	maxProviders = 64
+	maxFiles     = 64
+)
 
 // sanitise cuts every text of a report that somebody may show, and takes
 // control characters out of it.
@@ -17,6 +20,11 @@ func sanitise(r *statusz.Report) {
 	r.Server.State = statusz.ServerState(statusz.Clean(string(r.Server.State)))
 	if t := r.Server.Tools; t != nil && *t < 0 {
 		r.Server.Tools = nil
+	}
+	r.Server.Era = statusz.Clean(r.Server.Era)
+	// Of the files nothing is ever shown: they are compared with known ones.
+	if len(r.Files) > maxFiles {
+		r.Files = r.Files[:maxFiles]
 	}
 	if len(r.Providers) > maxProviders {
 		r.Providers = r.Providers[:maxProviders]

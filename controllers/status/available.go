@@ -34,18 +34,25 @@ type part struct {
 
 func serverPart(in ServerInput) part {
 	name := resolve.ServerObject(in.Server.Name)
+	why := fmt.Sprintf("it is still starting, or does not listen on port %d (spec.transport.port)", resolve.ServerPort(in.Server))
+	if isStdio(in) {
+		why = "it is still starting"
+	}
 	return part{
 		name: build.ComponentServer, namespace: in.Server.Namespace, server: in.Server.Name, object: name,
 		deployment: in.ServerDeployment, pods: in.ServerPods,
 		notReady: no(mcpv1alpha1.ReasonServerNotReady,
-			fmt.Sprintf("no pod of the server is ready: it is still starting, or does not listen on port %d (spec.transport.port); see `kubectl logs -n %s deploy/%s`",
-				resolve.ServerPort(in.Server), in.Server.Namespace, name)),
+			fmt.Sprintf("no pod of the server is ready: %s; see `kubectl logs -n %s deploy/%s`", why, in.Server.Namespace, name)),
 		crashing: mcpv1alpha1.ReasonServerCrashing,
 		memory:   "spec.container.resources.limits",
 		image:    "spec.container.image, or spec.podTemplate.spec.imagePullSecrets",
 		spec:     "spec.container and spec.podTemplate",
 	}
 }
+
+// samplerImage is where the image of samplers is chosen, and of the bridge of a
+// server over stdio.
+const samplerImage = "the operator's --sampler-image"
 
 func samplerPart(in ServerInput) part {
 	name := build.SamplerObject(in.Server.Name)
@@ -56,7 +63,7 @@ func samplerPart(in ServerInput) part {
 			fmt.Sprintf("no pod of the sampler is ready: it is still starting; see `kubectl logs -n %s deploy/%s`", in.Server.Namespace, name)),
 		crashing: mcpv1alpha1.ReasonSamplerCrashing,
 		memory:   "spec.sampler.resources.limits",
-		image:    "the operator's --sampler-image, or spec.sampler.podTemplate.spec.imagePullSecrets",
+		image:    samplerImage + ", or spec.sampler.podTemplate.spec.imagePullSecrets",
 		spec:     "spec.sampler.podTemplate",
 	}
 }
@@ -218,7 +225,11 @@ func (p part) containerProblem(c corev1.ContainerStatus) *verdict {
 		case "InvalidImageName":
 			why = "has no valid name"
 		}
-		v = no(mcpv1alpha1.ReasonImagePullFailed, fmt.Sprintf("the image %s of the %s %s: check %s", quote(c.Image), p.name, why, p.image))
+		check := p.image
+		if c.Name == build.BridgeContainer {
+			check = samplerImage
+		}
+		v = no(mcpv1alpha1.ReasonImagePullFailed, fmt.Sprintf("the image %s of the %s %s: check %s", quote(c.Image), p.name, why, check))
 	case waiting != nil && slices.Contains([]string{"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError"}, waiting.Reason):
 		v = no(mcpv1alpha1.ReasonContainerRefused,
 			fmt.Sprintf("the container %s of the %s cannot be created%s: create what is missing, or correct %s", quote(c.Name), p.name, detail(waiting.Message), p.spec))

@@ -95,6 +95,13 @@ func (r reports) credentialKnown(provider *config.Provider) bool {
 	})
 }
 
+// file says whether a sampler found a file in that state.
+func (r reports) file(path string, state statusz.CredentialState) bool {
+	return slices.ContainsFunc(r.ready, func(report *statusz.Report) bool {
+		return slices.Contains(report.Files, statusz.File{Path: path, State: state})
+	})
+}
+
 // providerStates and serverStates go from the best to the worst. A state that
 // says nothing is in neither.
 var (
@@ -152,6 +159,7 @@ func serverInfo(r reports) *mcpv1alpha1.ServerInfo {
 			Name:            statusz.Clean(s.Name),
 			Version:         statusz.Clean(s.Version),
 			ProtocolVersion: statusz.Clean(s.ProtocolVersion),
+			Era:             statusz.Clean(s.Era),
 			Tools:           s.Tools,
 		}
 		if info != (mcpv1alpha1.ServerInfo{}) && (newest == nil || s.At.After(at)) {

@@ -18,6 +18,9 @@ func resolvedRefs(in ServerInput, r reports) verdict {
 	if refusal := in.firstRefusal(mcpv1alpha1.ConditionResolvedRefs); refusal != nil {
 		return refusedBy(refusal)
 	}
+	if v := serverFiles(in, r); v != nil {
+		return *v
+	}
 	if policy := in.Plan.Config.Policy; policy != nil && len(in.Plan.Secrets) > 0 {
 		for i := range policy.Providers {
 			if p := &policy.Providers[i]; r.credentialMissing(p.Name) {
@@ -41,39 +44,11 @@ func resolvedRefs(in ServerInput, r reports) verdict {
 
 // beingReplaced is said instead of a key that is missing while that may only be
 // because an old pod does not mount it.
-const beingReplaced = "the sampler's pods are being replaced by ones that mount the policy's Secrets"
+const beingReplaced = "the sampler's pods are being replaced by ones that mount what they need"
 
 func secretNotFound(policy *config.Policy, p *config.Provider) string {
 	return fmt.Sprintf("%s is not there or empty: create it, or correct credential.secretKeyRef of provider %s in SamplingPolicy %s; samplers pick it up by themselves",
 		p.Credential.Ref, quote(p.Name), quote(policy.Name))
-}
-
-func verified(in ServerInput, r reports) verdict {
-	found := r.server()
-	url := in.Plan.Config.Upstream.URL
-	switch found.State {
-	case statusz.ServerVerified:
-		return yes(mcpv1alpha1.ReasonVerified, "the server speaks MCP")
-	case statusz.ServerUnauthorized:
-		return unknown(mcpv1alpha1.ReasonAuthorizationRequired,
-			"the server wants credentials from its callers, so the sampler cannot look by itself; callers that send theirs are served")
-	case statusz.ServerUnreachable:
-		if text := outdated(in, found.At); text != "" {
-			return unknown(mcpv1alpha1.ReasonNotVerified, text)
-		}
-		return no(mcpv1alpha1.ReasonServerUnreachable,
-			fmt.Sprintf("the server does not answer at %s%s: check that it listens there on all addresses (0.0.0.0), and its logs", url, detail(found.Detail)))
-	case statusz.ServerNotMCP:
-		return no(mcpv1alpha1.ReasonNotMCP,
-			fmt.Sprintf("what answers at %s is no MCP server%s: check spec.transport.path and the port, and that the server speaks Streamable HTTP", url, detail(found.Detail)))
-	}
-	if in.Plan.Config.ResidentSession.Mode == config.ResidentOff {
-		return unknown(mcpv1alpha1.ReasonResidentSessionOff, "samplers do not look whether the server speaks MCP, because spec.sampler.residentSession is Off")
-	}
-	if found.Detail != "" {
-		return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler can look now whether the server speaks MCP"+detail(found.Detail))
-	}
-	return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler has looked yet whether the server speaks MCP")
 }
 
 // outdated says why it is no news that a sampler did not reach the server at a
