@@ -85,8 +85,8 @@ var fastMCP3Tools = []samplingTool{
 
 var fastMCP4Tools = []samplingTool{
 	{name: "one_round", arguments: text, is: "one round, with a system prompt", want: asked + "hello", wantAsked: []string{"Be brief."}},
-	{name: "several_rounds", arguments: text, is: "several rounds with state",
-		want: "begun|" + asked + "hello 1|" + asked + "hello 2"},
+	{name: "several_rounds", arguments: text, is: "three rounds with state",
+		want: asked + "hello 0|" + asked + "hello 1|" + asked + "hello 2"},
 	{name: "side_by_side", arguments: text, is: "three requests in one round", want: asked + "hello 0|" + asked + "hello 1|" + asked + "hello 2"},
 	{name: "with_tools", arguments: text, is: "a tool call of the model",
 		replies: []fakellm.Reply{fakellm.ToolCalls(fakellm.Call{ID: "c", Name: "add", Arguments: `{"a":2}`})},

@@ -120,15 +120,12 @@ func startOn(t testing.TB, port int, env []string, program string, args ...strin
 }
 
 // runProgram runs a program to its end and returns what it printed.
-func runProgram(t testing.TB, program string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+func runProgram(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := command(ctx, nil, program, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%w: %s%s", err, stdout.String(), stderr.String())
+		return "", fmt.Errorf("%w: %s%s", err, stdout.String(), stderr.String())
 	}
 	return strings.TrimSpace(stdout.String()), nil
 }

@@ -10,9 +10,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	gosdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -22,8 +24,7 @@ import (
 // was lost on the way.
 type exchange struct {
 	Result, Error any
-	// Notifications are those that belong to the request, by its stream or by
-	// coming before its answer.
+	// Notifications are those that came before the answer.
 	Notifications []any
 }
 
@@ -301,8 +302,9 @@ func newStdioCaller(t testing.TB, capabilities map[string]any, server ...string)
 	t.Helper()
 	cmd := exec.Command(server[0], server[1:]...)
 	cmd.Dir = lab.scratch
+	cmd.Env = os.Environ() // as the bridge has it: Dir would add PWD
 	cmd.Stderr = io.Discard
-	return newPipeCaller(t, &gosdk.CommandTransport{Command: cmd}, capabilities)
+	return newPipeCaller(t, &gosdk.CommandTransport{Command: cmd, TerminateDuration: 100 * time.Millisecond}, capabilities)
 }
 
 // tool calls a tool, and returns its text or why there is none.

@@ -40,20 +40,13 @@ func model(t testing.TB, replies ...fakellm.Reply) (*fakellm.Server, string) {
 // callers reach that server through it.
 func sampler(t testing.TB, upstream, transport, mode, modelURL string) string {
 	t.Helper()
-	target, err := url.Parse(upstream)
-	if err != nil {
-		t.Fatal(err)
-	}
 	kind := ""
 	if transport == httpSSE {
-		kind = "  transport: SSE\n"
+		kind = "transport: SSE"
 	}
-	file := filepath.Join(t.TempDir(), "sampler.yaml")
-	text := fmt.Sprintf(`apiVersion: sampler.mcp-sampling.dev/v1alpha1
-server: {name: peer}
-upstream:
+	return configured(t, upstream, fmt.Sprintf(`upstream:
   url: %s
-%sresidentSession: {mode: "Off"}
+  %s
 policy:
   name: peers
   mode: %s
@@ -63,12 +56,35 @@ policy:
     default: fake
     allowed:
     - {name: fake, provider: fake, model: fake-1}
-`, upstream, kind, mode, modelURL)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+`, upstream, kind, mode, modelURL))
+}
+
+// samplerWithoutPolicy is one that samples for nobody.
+func samplerWithoutPolicy(t testing.TB, upstream string) string {
+	t.Helper()
+	return configured(t, upstream, fmt.Sprintf("upstream:\n  url: %s\n", upstream))
+}
+
+// configured runs the real program with a configuration.
+func configured(t testing.TB, upstream, text string) string {
+	t.Helper()
+	target, err := url.Parse(upstream)
+	if err != nil {
 		t.Fatal(err)
 	}
 	port := freePort(t)
 	address := fmt.Sprintf("127.0.0.1:%d", port)
+	// Web pages of its own address, as the conformance suites ask: the servers
+	// allow that by themselves where they listen on this machine only.
+	text = fmt.Sprintf(`apiVersion: sampler.mcp-sampling.dev/v1alpha1
+server: {name: peer}
+residentSession: {mode: "Off"}
+allowedOrigins: [%q]
+`, "http://"+address) + text
+	file := filepath.Join(t.TempDir(), "sampler.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	startOn(t, port, nil, lab.sampler, "serve", "--config", file, "--listen", address,
 		"--admin-listen", "127.0.0.1:0", "--drain-timeout", "1s", "--log-format", "text", "--log-level", "debug")
 	return "http://" + address + target.Path

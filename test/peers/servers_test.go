@@ -19,7 +19,7 @@ import (
 
 // hopeless bounds a call that has nobody to sample for it: what is slower than
 // that counts as failed too.
-const hopeless = 5 * time.Second
+const hopeless = 3 * time.Second
 
 // samplingServer is a server of another maker, with tools that sample.
 type samplingServer struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +48,9 @@ with what the server says to a caller that declares sampling, as the sampler doe
 in the caller's stead.`},
 	callers: {"Callers without sampling", `Each calls a tool that samples.`},
 	conformance: {"The official conformance suite", `The suite's own caller declares sampling and answers itself, so the sampler is in
-the mode Fallback. A scenario that passes directly passes through the sampler.`},
+the mode Fallback. A scenario that passes directly passes through the sampler, and
+each of its checks comes out the same, but for those that cannot ("unlike"). What
+a fixture does "by chance" is not compared.`},
 }
 
 // table collects the rows of all tests.
@@ -146,6 +149,15 @@ from 2024-11-05 to 2025-11-25, the stateless era begins with 2026-07-28.
 			sections[s].title, sections[s].text)
 		for _, l := range lines {
 			b.WriteString(l.markdown() + "\n")
+		}
+	}
+	b.WriteString("\nWhat is not compared:\n\n")
+	for _, id := range slices.Sorted(maps.Keys(unlike)) {
+		fmt.Fprintf(&b, "- Check `%s`: %s.\n", id, unlike[id])
+	}
+	for _, fixture := range slices.Sorted(maps.Keys(varying)) {
+		for _, scenario := range slices.Sorted(maps.Keys(varying[fixture])) {
+			fmt.Fprintf(&b, "- Scenario `%s` of the %s: %s.\n", scenario, fixture, varying[fixture][scenario])
 		}
 	}
 	return b.Bytes(), nil

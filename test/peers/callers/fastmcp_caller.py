@@ -1,6 +1,6 @@
 """Calls a tool as a FastMCP client without sampling, of version 3.4 or 4.
 
-    python fastmcp.py URL legacy|modern TOOL ARGUMENTS
+    python fastmcp_caller.py URL legacy|modern TOOL ARGUMENTS
 """
 
 import asyncio

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 import logging
 import sys
 
@@ -45,14 +46,14 @@ async def one_round(text: str, ctx: Context) -> str | InputRequiredResult:
 @mcp.tool
 async def several_rounds(text: str, ctx: Context) -> str | InputRequiredResult:
     """Three rounds, with what was said so far in the state."""
-    said = ctx.request_state.split("|") if ctx.request_state else []
+    said = json.loads(ctx.request_state or "[]")
     if ctx.input_responses:
         said.append(ctx.input_responses["next"].content.text)
     if len(said) == 3:
         return "|".join(said)
     return InputRequiredResult(
         input_requests={"next": request(f"{text} {len(said)}")},
-        request_state="|".join(said) or "begun",
+        request_state=json.dumps(said),
     )
 
 

@@ -1,0 +1,207 @@
+package peers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// suitePatience bounds one run of a conformance suite, which takes seconds.
+const suitePatience = 2 * time.Minute
+
+// The session era's newest version, at which the suites run its scenarios.
+const legacyVersion = "2025-11-25"
+
+// unlike are checks that cannot come out the same through a sampler, with the
+// reason.
+var unlike = map[string]string{
+	"sep-2575-server-rejects-undeclared-capability": servesTheUndeclared,
+	"sep-2575-missing-capability-http-400":          servesTheUndeclared,
+}
+
+const servesTheUndeclared = `a tool that needs sampling is called by a caller that declares none and must be refused; the sampler is there to have it served`
+
+// varying are scenarios that fail or pass directly by chance, with the reason.
+// The other fixture has them steady.
+var varying = map[string]map[string]string{
+	"mcp-go conformance server": {
+		"tools-call-with-logging":  mcpGoDrops,
+		"tools-call-with-progress": mcpGoDrops,
+	},
+}
+
+const mcpGoDrops = "mcp-go may end the stream of a call without the last of its notifications"
+
+// TestConformanceSuites runs the official suites against fixtures of two
+// makers, directly and through the sampler.
+func TestConformanceSuites(t *testing.T) {
+	for _, run := range []struct {
+		suite, version, fixture, era string
+		start                        func(t *testing.T) string
+	}{
+		{"conformance-0.1", legacyVersion, "go-sdk everything-server", legacy, goSDKServer(false)},
+		{"conformance-0.1", legacyVersion, "mcp-go conformance server", legacy, mcpGoServer},
+		{"conformance-0.2", legacyVersion, "go-sdk everything-server", legacy, goSDKServer(false)},
+		{"conformance-0.2", legacyVersion, "mcp-go conformance server", legacy, mcpGoServer},
+		{"conformance-0.2", modernVersion, "go-sdk everything-server", modern, goSDKServer(true)},
+		{"conformance-0.2", modernVersion, "mcp-go conformance server", modern, mcpGoServer},
+	} {
+		t.Run(run.suite+" "+run.fixture+" "+run.version, func(t *testing.T) {
+			t.Parallel()
+			// A fixture for each: scenarios change what it lists.
+			directly := runSuite(t, run.suite, run.version, run.start(t))
+			_, modelURL := model(t)
+			through := runSuite(t, run.suite, run.version, sampler(t, run.start(t), streamableHTTP, "Fallback", modelURL))
+			for name, want := range directly {
+				got := through[name]
+				line := row{section: conformance, peer: run.fixture, transport: streamableHTTP, era: run.era,
+					what: name + ", suite " + strings.TrimPrefix(run.suite, "conformance-"), direct: want.summary(nil), through: got.summary(unlike)}
+				if varying[run.fixture][name] != "" {
+					line.direct, line.through = varies, varies
+				} else {
+					compareChecks(t, name, want, got, unlike)
+				}
+				table.add(line)
+			}
+			if len(through) != len(directly) {
+				t.Errorf("%d scenarios through the sampler, %d directly", len(through), len(directly))
+			}
+		})
+	}
+}
+
+// TestConformanceWithoutPolicy has no checks that come out unlike: without a
+// policy the sampler declares nothing.
+func TestConformanceWithoutPolicy(t *testing.T) {
+	t.Parallel()
+	const fixture, suite = "go-sdk everything-server", "conformance-0.2"
+	directly := runSuite(t, suite, modernVersion, goSDKServer(true)(t))
+	through := runSuite(t, suite, modernVersion, samplerWithoutPolicy(t, goSDKServer(true)(t)))
+	for name, want := range directly {
+		compareChecks(t, name, want, through[name], nil)
+		if name == statelessScenario {
+			table.add(row{section: conformance, peer: fixture, transport: streamableHTTP, era: modern,
+				what: name + ", suite 0.2, without a policy", direct: want.summary(nil), through: through[name].summary(nil)})
+		}
+	}
+}
+
+// statelessScenario is the one that has checks which are unlike.
+const statelessScenario = "server-stateless"
+
+func compareChecks(t *testing.T, scenario string, directly, through checks, except map[string]string) {
+	t.Helper()
+	if d := cmp.Diff(directly.verdicts(except), through.verdicts(except)); d != "" {
+		t.Errorf("%s: checks (-directly +through the sampler):\n%s\n%s", scenario, d, through.complaints())
+	}
+}
+
+const varies = "by chance"
+
+// check is one line of a scenario's result.
+type check struct {
+	ID           string `json:"id"`
+	Status       string `json:"status"`
+	ErrorMessage string `json:"errorMessage"`
+}
+
+type checks []check
+
+// Statuses of checks; others are information only.
+const (
+	success = "SUCCESS"
+	failure = "FAILURE"
+)
+
+// verdicts are those that have to be the same.
+func (c checks) verdicts(except map[string]string) []string {
+	var out []string
+	for _, one := range c {
+		if (one.Status == success || one.Status == failure) && except[one.ID] == "" {
+			out = append(out, one.ID+" "+one.Status)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (c checks) summary(except map[string]string) string {
+	passed, failed, excepted := 0, 0, 0
+	for _, one := range c {
+		switch {
+		case one.Status == failure && except[one.ID] != "":
+			excepted++
+		case one.Status == success:
+			passed++
+		case one.Status == failure:
+			failed++
+		}
+	}
+	switch {
+	case excepted > 0 && failed == 0:
+		return fmt.Sprintf("passes %d, %d unlike", passed, excepted)
+	case failed > 0:
+		return fmt.Sprintf("fails %d of %d", failed, failed+passed)
+	case passed > 0:
+		return fmt.Sprintf("passes %d", passed)
+	default:
+		return "nothing to check"
+	}
+}
+
+func (c checks) complaints() string {
+	var out []string
+	for _, one := range c {
+		if one.Status == failure {
+			out = append(out, one.ID+": "+one.ErrorMessage)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// scenarioDirectory is server-NAME-TIME.
+var scenarioDirectory = regexp.MustCompile(`^(?:server-)?(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$`)
+
+// runSuite runs every scenario of a version and returns the checks by scenario.
+func runSuite(t *testing.T, suite, version, url string) map[string]checks {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), suitePatience)
+	defer cancel()
+	results := t.TempDir()
+	cmd := command(ctx, nil, lab.node, filepath.Join(lab.modules, suite, "dist/index.js"),
+		"server", "--url", url, "--suite", "all", "--spec-version", version, "--output-dir", results)
+	said, runErr := cmd.CombinedOutput() // it fails where a scenario does
+	if ctx.Err() != nil {
+		t.Fatalf("%s at %s: %v\n%s", suite, url, ctx.Err(), said)
+	}
+	directories, err := os.ReadDir(results)
+	if err != nil || len(directories) == 0 {
+		t.Fatalf("%s at %s left no results: %v, %v\n%s", suite, url, err, runErr, said)
+	}
+	out := map[string]checks{}
+	for _, d := range directories {
+		name := scenarioDirectory.FindStringSubmatch(d.Name())
+		if name == nil {
+			t.Fatalf("%s left %s, which is no scenario's", suite, d.Name())
+		}
+		data, err := os.ReadFile(filepath.Join(results, d.Name(), "checks.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list checks
+		if err := json.Unmarshal(data, &list); err != nil {
+			t.Fatalf("%s: %v", d.Name(), err)
+		}
+		out[name[1]] = list
+	}
+	return out
+}
