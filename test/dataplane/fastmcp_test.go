@@ -259,7 +259,7 @@ func fastMCPServer(t *testing.T, args ...string) string {
 
 // fastMCPSampler runs a whole sampler, from its file on, and returns the URL for
 // callers.
-func fastMCPSampler(t *testing.T, upstream, model string, modify func(*config.Policy)) string {
+func fastMCPSampler(t *testing.T, upstream, model string, modify func(*config.Policy), more ...func(*config.Effective)) string {
 	t.Helper()
 	dir := t.TempDir()
 	keyFile := filepath.Join(dir, "key")
@@ -285,6 +285,9 @@ func fastMCPSampler(t *testing.T, upstream, model string, modify func(*config.Po
 	}.WithDefaults()
 	if modify != nil {
 		modify(effective.Policy)
+	}
+	for _, m := range more {
+		m(&effective)
 	}
 	data, err := effective.Encode()
 	if err != nil {

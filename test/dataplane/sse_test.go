@@ -13,7 +13,9 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 	gosdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/fakellm"
 )
 
 // overSSE makes the proxy speak the HTTP+SSE transport of 2024-11-05.
@@ -135,6 +137,35 @@ func TestServersOfTheSSETransport(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestFastMCPServerOverSSE is for the engine behind the older transport.
+func TestFastMCPServerOverSSE(t *testing.T) {
+	upstream := fastMCPServer(t, "sse")
+	model := fakellm.New(
+		fakellm.ToolCalls(fakellm.Call{ID: "call-1", Name: "add", Arguments: `{"a":2,"b":3}`}),
+		fakellm.Text("five"),
+		fakellm.Text("a pixel"),
+	)
+	model.Key = fastMCPKey
+	url := fastMCPSampler(t, upstream, serve(t, model), nil, func(c *config.Effective) { c.Upstream.Transport = config.TransportSSE })
+	call := mcpGoSSE(t, url)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, tool := range []struct{ name, text, want string }{
+		{"loop", "what is 2 plus 3?", "five"}, {"picture", "what is it?", "a pixel"},
+	} {
+		got, err := call(ctx, tool.name, tool.text)
+		if err != nil {
+			t.Fatalf("%s: %v", tool.name, err)
+		}
+		if got != tool.want {
+			t.Errorf("%s said %q, want %q", tool.name, got, tool.want)
+		}
+	}
+	if got := len(askedOf(t, model)); got != 3 {
+		t.Errorf("the model was asked %d times, want 3", got)
 	}
 }
 

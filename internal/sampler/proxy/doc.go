@@ -15,6 +15,10 @@
 // what is not sampling in an eventLog for the caller's GET (get). A session
 // that is not known here is adopted.
 //
+// With the older HTTP+SSE transport a GET of the caller begins the session, which
+// lives as long as that stream: messages are posted to the endpoint that it
+// names, and all answers and sampling requests come on it (ssetransport).
+//
 // # What ends what
 //
 // The caller's connection ends the request to the server and the sampling that

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -47,7 +48,7 @@ func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
 	if isCall && isModern(m, r.Header) && h.opts.Sampling.Declare(noCapability).Declared {
 		// The stateless era is not defined for this transport, but there are peers
 		// that would agree on it, and then sampling has no way to come.
-		refusal := wire.AppendError(nil, m.ID, wire.UnsupportedVersion(r.Header.Get(headerVersion)))
+		refusal := wire.AppendError(nil, m.ID, wire.UnsupportedVersion(wire.ReadStateless(m).Version))
 		if s.sse.write(refusal) {
 			w.WriteHeader(http.StatusAccepted)
 			return
@@ -78,7 +79,13 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 	finish := func() {}
 	var c *call
 	if isCall {
-		c = h.beginSSECall(s, m, header)
+		var ok bool
+		if c, ok = h.beginSSECall(s, m, header); !ok {
+			w.Header().Set("Retry-After", "1")
+			fail(w, http.StatusServiceUnavailable, m.ID, codeUnavailable,
+				fmt.Sprintf("more than %d calls of this session have no answer yet: try again later", maxRunning))
+			return
+		}
 		finish = func() { s.sse.finish(c) }
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -106,21 +113,29 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 			s.sse.finish(cancelled) // a server does not answer it
 		}
 	}
-	h.relay(w, r, resp, &inspector{handler: h, session: s, call: c}).finish()
+	h.relay(w, r, resp, &inspector{
+		handler: h, session: s, call: c,
+		onResponse: func(wire.Message) { finish() }, // of a server that answers in the newer way
+	}).finish()
 }
 
 // beginSSECall notes a call that ends when its answer has passed on the stream,
-// or when none can come any more. The handler does not end before it.
-func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) *call {
+// or when none can come any more. The handler does not end before it. It is false
+// where too many calls run.
+func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) (*call, bool) {
 	c := s.beginCall(m, header)
 	h.mu.Lock()
 	h.posts++
 	h.mu.Unlock()
-	s.sse.begin(c, func() {
+	over := func() {
 		s.endCall(c, true)
 		h.endPost()
-	})
-	return c
+	}
+	if !s.sse.begin(c, over) {
+		over()
+		return nil, false
+	}
+	return c, true
 }
 
 // declare notes what the caller declared, and what the server is told.

@@ -35,12 +35,20 @@ type sseSession struct {
 	leaving bool
 }
 
+// maxRunning bounds the calls of one session that wait for their answers: what
+// is known of each is held.
+const maxRunning = 1024
+
 // begin notes a call whose answer will come on the stream. over is run once,
-// when that is there or will not come.
-func (t *sseSession) begin(c *call, over func()) {
+// when that is there or will not come. It is false where too many calls run.
+func (t *sseSession) begin(c *call, over func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.running) >= maxRunning {
+		return false
+	}
 	t.running[c] = over
+	return true
 }
 
 // find returns the running call with the key of an id; nil if there is none.

@@ -116,7 +116,8 @@ func (h *Handler) endpointOf(address string, named []byte) (*url.URL, error) {
 		return nil, fmt.Errorf("the endpoint event names no URL: %q", cut(text))
 	}
 	endpoint := *h.opts.Upstream
-	endpoint.Path, endpoint.RawPath, endpoint.RawQuery = found.Path, found.RawPath, found.RawQuery
+	endpoint.Path, endpoint.RawPath = found.Path, found.RawPath
+	endpoint.RawQuery = strings.ReplaceAll(found.RawQuery, " ", "%20") // which would end the request line's URL
 	if address != "" {
 		endpoint.Host = address
 	}

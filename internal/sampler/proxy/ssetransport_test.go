@@ -474,6 +474,25 @@ func TestSSEAnswerThatIsForgedIsHeldBack(t *testing.T) {
 	}
 }
 
+func TestSSECallsWithoutAnAnswerHaveALimit(t *testing.T) {
+	server := newFakeSSEServer()
+	front, h := newFront(t, server, speakSSE)
+	caller := openSSE(t, front)
+	s := h.sessions.all()[0]
+	for range maxRunning {
+		if _, ok := h.beginSSECall(s, wire.Message{ID: json.RawMessage("1"), Method: "tools/call"}, nil); !ok {
+			t.Fatal("a call below the limit was refused")
+		}
+	}
+	got := caller.post(callBody)
+	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "more than 1024 calls of this session") {
+		t.Errorf("status %d: %s", got.status, got.body)
+	}
+	if got := len(server.posts); got != 0 {
+		t.Errorf("the server got %d messages", got)
+	}
+}
+
 func TestSSEServerThatNamesAnotherEndpoint(t *testing.T) {
 	server := newFakeSSEServer()
 	front, _ := newFront(t, server, speakSSE)
@@ -533,7 +552,7 @@ func TestSSEStatelessEraIsSteeredAway(t *testing.T) {
 	if got := caller.post(discover); got.status != http.StatusAccepted {
 		t.Fatalf("status %d: %s", got.status, got.body)
 	}
-	if got := caller.next(); !strings.Contains(got, `"id":5,"error":{"code":-32022`) {
+	if got := caller.next(); !strings.Contains(got, `"id":5,"error":{"code":-32022`) || !strings.Contains(got, `"requested":"2026-07-28"`) {
 		t.Errorf("the caller got %q", got)
 	}
 	if got := len(server.posts); got != 0 {
@@ -679,6 +698,30 @@ func TestSSEEndpoint(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzSSEEndpoint: whatever a server names, messages go to its own host.
+func FuzzSSEEndpoint(f *testing.F) {
+	for _, seed := range []string{"/messages/?session_id=1", "m", "?x", "//evil/m", "http://a:b@evil:1/m#f", "mailto:x", "/\\evil/m", "/%2e%2e/m", "/m?a b", "/a b", "\x00", "http://[::1"} {
+		f.Add(seed)
+	}
+	h := &Handler{opts: Options{Upstream: &url.URL{Scheme: "http", Host: "server:8000", Path: "/sse"}}}
+	f.Fuzz(func(t *testing.T, named string) {
+		for address, want := range map[string]string{"": "server:8000", "10.0.0.1:8000": "10.0.0.1:8000"} {
+			endpoint, err := h.endpointOf(address, []byte(named))
+			if err != nil {
+				continue
+			}
+			// As it is written, not only as it was put together.
+			again, err := url.Parse(endpoint.String())
+			if err != nil || again.Scheme != "http" || again.Host != want || again.User != nil || !strings.HasPrefix(again.Path, "/") {
+				t.Errorf("%q became %q (%v)", named, endpoint, err)
+			}
+			if line := endpoint.RequestURI(); strings.ContainsFunc(line, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+				t.Errorf("%q breaks the request line: %q", named, line)
+			}
+		}
+	})
 }
 
 // streamPods is a transport to servers at addresses of their own, which stream.
