@@ -83,7 +83,7 @@ credentials: do not make it public.`,
 	f.StringVar(&o.ConfigPath, "config", "", "the configuration `file` (required)")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "the `address` for callers")
 	f.StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:9090", "the `address` for health, status and metrics")
-	f.StringVar(&o.Advertise, "advertise", os.Getenv("SAMPLER_ADVERTISE"), "the `ip:port` at which other replicas reach this sampler, where the configuration has sessions.replicas; also by SAMPLER_ADVERTISE")
+	f.StringVar(&o.Advertise, "advertise", os.Getenv("SAMPLER_ADVERTISE"), "the `address` at which other replicas reach this sampler, an IP, or IP:PORT where the port is not that of sessions.replicas; also by SAMPLER_ADVERTISE")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 50*time.Second, "how long running calls may take to end after SIGTERM")
 	// By variables too: a podTemplate adds one without a copy of all arguments.
 	f.StringVar(&logLevel, "log-level", cmp.Or(os.Getenv("SAMPLER_LOG_LEVEL"), "info"), "debug, info, warn or error; also by SAMPLER_LOG_LEVEL")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -38,26 +39,38 @@ func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
 		Refused:         func(why proxy.Refusal) { l.telemetry.Request(l.ctx, telemetry.Refused, string(why)) },
 	}
 	if o.Replicas = c.Sessions.Replicas; o.Replicas != "" {
-		if _, err := netip.ParseAddrPort(l.advertise); err != nil {
-			return nil, fmt.Errorf("sessions.replicas: the sampler's own address among them is %q: start it with --advertise IP:PORT or SAMPLER_ADVERTISE", l.advertise)
+		if o.Self, err = ownAddress(l.advertise, o.Replicas); err != nil {
+			return nil, err
 		}
-		o.Self = l.advertise
 	}
 	if o.Sealer, err = l.newSealer(c.Sessions.KeyFile); err != nil {
 		return nil, fmt.Errorf("sessions.keyFile: %w", err)
 	}
 	if c.Upstream.CAFile != "" {
-		bundle := &caBundle{path: c.Upstream.CAFile, log: l.log}
-		if err := bundle.load(); err != nil {
-			return nil, fmt.Errorf("upstream.caFile: %w", err)
-		}
-		o.RootCAs = bundle.pool
+		// It may come later, as keys may: until then no certificate is good.
+		o.RootCAs = (&caBundle{path: c.Upstream.CAFile, log: l.log, certs: x509.NewCertPool()}).pool
 	}
 	handler, err := proxy.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("set up the proxy: %w", err)
 	}
 	return handler, nil
+}
+
+// ownAddress is where the other replicas reach this one. An address alone, which
+// is all that a pod knows of itself, gets the port that the replicas share.
+func ownAddress(advertise, replicas string) (string, error) {
+	if addr, err := netip.ParseAddr(advertise); err == nil {
+		_, port, err := net.SplitHostPort(replicas)
+		if err != nil {
+			return "", fmt.Errorf("sessions.replicas: %w", err)
+		}
+		return net.JoinHostPort(addr.String(), port), nil
+	}
+	if _, err := netip.ParseAddrPort(advertise); err != nil {
+		return "", fmt.Errorf("sessions.replicas: the sampler's own address among them is %q: start it with --advertise IP or IP:PORT, or SAMPLER_ADVERTISE", advertise)
+	}
+	return advertise, nil
 }
 
 // maxSessionKey is more than any key has.
@@ -163,7 +176,7 @@ type caBundle struct {
 // pool returns the newest certificates.
 func (b *caBundle) pool() *x509.CertPool {
 	if err := b.load(); err != nil {
-		b.log.Warn("the CA bundle cannot be read, the one before stays", "error", err)
+		b.log.Warn("the CA bundle cannot be read, what was read before stays", "error", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

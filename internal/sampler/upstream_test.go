@@ -1,6 +1,7 @@
 package sampler
 
 import (
+	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
 	"net/http/httptest"
@@ -139,5 +140,37 @@ func TestWhatAConfigurationNamesMustBeMounted(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestTheOwnAddressAmongReplicas(t *testing.T) {
+	for name, tc := range map[string]struct{ advertise, want string }{
+		"an address gets the port of the replicas": {"10.1.2.3", "10.1.2.3:8080"},
+		"one of IPv6 too":                          {"fd00::7", "[fd00::7]:8080"},
+		"a port that is given stays":               {"10.1.2.3:9000", "10.1.2.3:9000"},
+		"one of IPv6 with a port":                  {"[fd00::7]:9000", "[fd00::7]:9000"},
+		"a name is none":                           {"sampler-1", ""},
+		"nothing is none":                          {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ownAddress(tc.advertise, "peers.example:8080")
+			if got != tc.want || (err != nil) != (tc.want == "") {
+				t.Errorf("ownAddress = %q, %v; want %q", got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestCertificatesMayComeLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ca.crt")
+	b := &caBundle{path: path, log: slog.New(slog.DiscardHandler), certs: x509.NewCertPool()}
+	if got := b.pool(); got == nil || !got.Equal(x509.NewCertPool()) {
+		t.Error("without the file other certificates are good than none")
+	}
+	if err := os.WriteFile(path, []byte(certificate), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.pool(); got.Equal(x509.NewCertPool()) {
+		t.Error("the certificate that came is not used")
 	}
 }
