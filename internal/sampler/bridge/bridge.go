@@ -67,7 +67,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 func (b *Bridge) serve(ctx context.Context, listener net.Listener) error {
 	defer reap()()
 	server := &http.Server{
-		Handler:           b,
+		Handler:           localOnly(listener, b),
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleConnTimeout,
@@ -131,17 +131,17 @@ func (b *Bridge) settle() {
 	}
 }
 
-// begin counts an exchange until the function that it returns is called.
+// begin counts an exchange until the function that it returns is called first.
 func (b *Bridge) begin() (end func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls++
-	return func() {
+	return sync.OnceFunc(func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.calls--
 		b.settle()
-	}
+	})
 }
 
 // Close ends all sessions and processes, and returns when they have ended.
@@ -162,7 +162,7 @@ var (
 
 // launch starts a process within the bound on their number. ended is called
 // when it has ended, before its callers know; it may be nil.
-func (b *Bridge) launch(name string, rewrite, modern bool, ended func(*mux)) (*mux, error) {
+func (b *Bridge) launch(k kind, ended func(*mux)) (*mux, error) {
 	b.mu.Lock()
 	switch {
 	case b.draining:
@@ -181,10 +181,10 @@ func (b *Bridge) launch(name string, rewrite, modern bool, ended func(*mux)) (*m
 		b.mu.Unlock()
 		b.running.Done()
 	}
-	x, err := startMux(&b.opts, name, rewrite, modern)
+	x, err := startMux(&b.opts, k)
 	if err != nil {
 		free()
-		b.opts.Log.Error("a process could not be started", "process", name, "error", err)
+		b.opts.Log.Error("a process could not be started", "process", k.name, "error", err)
 		return nil, err
 	}
 	go func() {

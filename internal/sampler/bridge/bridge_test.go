@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +98,36 @@ func TestRunCutsCallsOffAtTheEndOfTheTime(t *testing.T) {
 		t.Errorf("the end: %v", err)
 	}
 }
+
+func TestABridgeForThisMachineRefusesOtherHosts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		address, host string
+		want          int
+	}{
+		"by its address":          {"127.0.0.1", "127.0.0.1:8000", 200},
+		"by name":                 {"127.0.0.1", "localhost:8000", 200},
+		"by its address, IPv6":    {"::1", "[::1]:8000", 200},
+		"by a name of a web page": {"127.0.0.1", "rebound.example", 403},
+		"for all, by any name":    {"0.0.0.0", "summarizer-server:8000", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := fakeListener{&net.TCPAddr{IP: net.ParseIP(tc.address)}}
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
+			r.Host = tc.host
+			localOnly(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+			if w.Code != tc.want {
+				t.Errorf("status %d, want %d", w.Code, tc.want)
+			}
+		})
+	}
+}
+
+type fakeListener struct{ addr net.Addr }
+
+func (fakeListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (fakeListener) Close() error              { return nil }
+func (l fakeListener) Addr() net.Addr          { return l.addr }
 
 func TestAnotherPathIsNotServed(t *testing.T) {
 	f := newFixture(t, "")

@@ -10,24 +10,28 @@
 // that respond writes. What belongs to no call goes to the only call that runs,
 // else to the session's own stream (get), which keeps a bounded number until
 // somebody reads it. Where one process serves several callers, their ids and
-// progress tokens are replaced by numbers of the mux, and a message that could
-// be anybody's goes to nobody.
+// progress tokens are replaced by numbers of the mux. A notification that could
+// be anybody's then goes to nobody, unless it concerns all; a request goes to
+// the oldest session that has its stream open, as somebody must answer it.
 //
 // # What ends what
 //
 // A session ends by DELETE, by its process, by the idle timeout, or with the
 // bridge. Only requests and answers of the caller count as use, and a call that
-// runs: an open stream does not. A process of one session ends with it; one
-// that is shared stays; that of the stateless era ends when it was idle, and
-// the next request starts another.
+// runs and is waited for: an open stream does not. A process of one session ends
+// with it; one that is shared stays; that of the stateless era ends when it was
+// idle, and the next request starts another.
 //
 // A process ends by itself, or its input is closed, then its process group gets
 // SIGTERM, then SIGKILL. What it wrote before it ended is still delivered; then
 // its running calls fail and its sessions are gone.
 //
 // The caller's connection ends a call of the stateless era, and the process is
-// told so. It ends none that has a session: the call runs on, and its answer is
-// dropped.
+// told so. It ends none that has a session: the call runs on, its answer is
+// dropped, and its id is free when it was answered or cancelled.
+//
+// SIGTERM ends the bridge when what runs has ended, at the latest after the
+// shutdown timeout; meanwhile there are no new sessions.
 //
 // # What has a bound
 //

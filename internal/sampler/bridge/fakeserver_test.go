@@ -117,6 +117,7 @@ func (s *fakeServer) request(m wire.Message) {
 				text(m.Params, "protocolVersion"), os.Getpid())
 		}
 	case "server/discover":
+		fmt.Fprintln(os.Stderr, "asked")
 		switch {
 		case s.is("modern"):
 			s.result(m, `{"resultType":"complete","supportedVersions":["2026-07-28","2025-11-25"],"capabilities":{}}`)

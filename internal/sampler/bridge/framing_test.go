@@ -155,7 +155,7 @@ func FuzzRewriting(f *testing.F) {
 		if !json.Valid(body) || err != nil || !m.IsRequest() {
 			return
 		}
-		x := &mux{rewrite: true, modern: true, calls: map[string]*call{}, tokens: map[string]*call{}, running: map[inSession]*call{}}
+		x := &mux{kind: kind{rewrite: true, modern: true}, calls: map[string]*call{}, tokens: map[string]*call{}, running: map[inSession]*call{}}
 		out := newQueue(1 << 20)
 		c, line, err := x.begin(nil, m, body, out, nil)
 		if err != nil {

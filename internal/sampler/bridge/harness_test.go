@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // patience is how long a test waits for what must happen.
@@ -157,6 +158,15 @@ func (f *fixture) beginWith(version string) string {
 
 func tool(id, name, argument string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":%q,"arguments":{"text":%q}}}`, id, name, argument)
+}
+
+func mustParse(t *testing.T, body string) wire.Message {
+	t.Helper()
+	m, err := wire.ParseMessage([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // stream reads the messages of an event stream one by one.

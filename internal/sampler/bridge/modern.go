@@ -214,7 +214,7 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 			e.current = nil
 		}
 	}
-	x, err := b.launch("stateless", true, true, drop)
+	x, err := b.launch(kind{name: "stateless", rewrite: true, modern: true, quiet: !e.known}, drop)
 	if err != nil {
 		return nil, err
 	}
@@ -235,14 +235,19 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 	go func() {
 		defer close(peer.ready)
 		peer.err = b.probe(x)
+		legacy := errors.Is(peer.err, errLegacy) && !errors.Is(peer.err, errAtStart)
+		// What a server says to a question that it does not know would frighten.
+		x.process.speak(legacy)
 		if peer.err != nil {
 			drop(x)
 			x.process.stop()
 		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.legacy = errors.Is(peer.err, errLegacy) && !errors.Is(peer.err, errAtStart)
-		e.known = peer.err == nil
+		e.legacy, e.known = legacy, peer.err == nil
+		if legacy {
+			b.opts.Log.Info("the server knows sessions only: callers of the stateless era are told to begin one")
+		}
 	}()
 	return peer, nil
 }

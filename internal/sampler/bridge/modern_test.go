@@ -149,13 +149,15 @@ func TestWhetherAServerKnowsTheStatelessEra(t *testing.T) {
 		probe  time.Duration
 		want   int
 		answer string
+		// wantStderr is whether what it said when it was asked is shown.
+		wantStderr bool
 	}{
-		"it answers":                             {how: "modern", want: 200, answer: `"text"`},
-		"it knows only a later version":          {how: "other-modern", want: 200, answer: `"text"`},
+		"it answers":                             {how: "modern", want: 200, answer: `"text"`, wantStderr: true},
+		"it knows only a later version":          {how: "other-modern", want: 200, answer: `"text"`, wantStderr: true},
 		"it answers that it must be initialized": {want: 400, answer: `-32022`},
 		"it does not answer the question":        {how: "silent", probe: 50 * time.Millisecond, want: 400, answer: `-32022`},
 		"it answers nothing":                     {how: "mute", probe: 50 * time.Millisecond, want: 400, answer: `"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"]`},
-		"it crashes":                             {how: "crashing", want: 400, answer: `-32022`},
+		"it crashes":                             {how: "crashing", want: 400, answer: `-32022`, wantStderr: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, tc.how, func(o *Options) { o.times.probe = tc.probe })
@@ -167,6 +169,9 @@ func TestWhetherAServerKnowsTheStatelessEra(t *testing.T) {
 			}
 			if tc.want != 200 {
 				eventually(t, "the process that was asked still runs", func() bool { return f.processes() == 0 })
+			}
+			if got := strings.Contains(f.stderr.String(), "[stateless] asked\n"); got != tc.wantStderr {
+				t.Errorf("standard error is %q", f.stderr)
 			}
 		})
 	}

@@ -42,8 +42,9 @@ type call struct {
 	// logs says that the caller of the stateless era asked for log messages.
 	logs bool
 	out  *queue
-	// left is true when nobody waits for the answer any more.
-	left bool
+	// left is true when nobody waits for the answer any more, cancelled when the
+	// caller has told the process so.
+	left, cancelled bool
 	// answered is told of the answer before the caller gets it; may be nil.
 	answered func(wire.Message)
 }
@@ -51,13 +52,9 @@ type call struct {
 // mux connects the callers of one process with it. What it guards by its mutex
 // includes the state of its sessions.
 type mux struct {
+	kind
 	process *process
 	opts    *Options
-	// rewrite gives the process ids and progress tokens of the mux: where it has
-	// more than one caller.
-	rewrite bool
-	// modern is true for the process of the stateless era.
-	modern bool
 
 	noise, long rationed
 
@@ -87,17 +84,30 @@ type inSession struct {
 	id      string
 }
 
+// kind is what a process is for.
+type kind struct {
+	// name is what it is called in logs.
+	name string
+	// rewrite gives it ids and progress tokens of the mux: where it has more than
+	// one caller.
+	rewrite bool
+	// modern is true for the process of the stateless era.
+	modern bool
+	// quiet holds back what it writes to its standard error.
+	quiet bool
+}
+
 // startMux runs the command, and connects what comes from it.
-func startMux(o *Options, name string, rewrite, modern bool) (*mux, error) {
+func startMux(o *Options, k kind) (*mux, error) {
 	x := &mux{
-		opts: o, rewrite: rewrite, modern: modern,
+		opts: o, kind: k,
 		calls: map[string]*call{}, tokens: map[string]*call{},
 		running: map[inSession]*call{}, asked: map[string]asked{},
 	}
 	// The process may write before startProcess has returned.
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	p, err := startProcess(o, name, x.receive)
+	p, err := startProcess(o, k.name, k.quiet, x.receive)
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +195,8 @@ func (x *mux) withdraw(c *call) {
 }
 
 // abandon notes that nobody waits for calls any more. In the stateless era that
-// cancels them; in a session they go on, and their ids stay taken.
+// cancels them; in a session they go on, and their ids stay taken. What the
+// process asked in them can still be answered by the session's stream.
 func (x *mux) abandon(calls []*call) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -194,8 +205,18 @@ func (x *mux) abandon(calls []*call) {
 			continue
 		}
 		c.left = true
-		if x.modern {
+		switch {
+		case x.modern:
 			x.cancel(c)
+		case c.cancelled: // there may never be an answer
+			x.forget(c)
+		}
+	}
+	for _, c := range calls {
+		for d, ok, _ := c.out.pop(); ok; d, ok, _ = c.out.pop() {
+			if d.asked != nil && c.session != nil && !c.session.stream.push(d) {
+				x.refuse(d.asked, "the caller does not read its messages")
+			}
 		}
 	}
 }
@@ -216,19 +237,21 @@ func (x *mux) notify(s *session, m wire.Message, body []byte) error {
 		x.mu.Unlock()
 		return errEnded
 	}
-	switch {
-	case !x.rewrite:
-	case m.Method == wire.MethodInitialized:
-		if x.initialized {
+	switch m.Method {
+	case wire.MethodInitialized:
+		if x.rewrite && x.initialized {
 			x.mu.Unlock()
 			return nil
 		}
 		x.initialized = true
-	case m.Method == wire.MethodCancelled:
+	case wire.MethodCancelled:
 		c := x.running[inSession{s, m.CancelledKey()}]
-		if c == nil || s == nil {
+		if c == nil {
 			x.mu.Unlock()
 			return nil // it was answered meanwhile, or is another caller's
+		}
+		if c.cancelled = true; c.left {
+			x.forget(c)
 		}
 		line = replace(line, c.wireID, "params", "requestId")
 	}

@@ -21,7 +21,11 @@ func (b *Bridge) post(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, nil, codeInvalidRequest, "the body is no JSON-RPC message")
 		return
 	}
-	defer b.begin()()
+	end := b.begin()
+	defer end()
+	if m.Method == methodListen {
+		end() // it has no end that could be waited for
+	}
 	switch {
 	case isModern(m, r.Header):
 		b.postModern(w, r, m, body)
@@ -72,7 +76,7 @@ func (s *session) pass(m wire.Message, body []byte) error {
 // initialize begins a session with a process of its own.
 func (b *Bridge) initialize(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
 	id := newID()
-	x, err := b.launch(nameOf(id), false, false, nil)
+	x, err := b.launch(kind{name: nameOf(id)}, nil)
 	if err != nil {
 		refuse(w, m.ID, err)
 		return

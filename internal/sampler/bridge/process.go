@@ -36,13 +36,18 @@ type process struct {
 	in      *os.File
 	stopped chan struct{}
 	once    sync.Once
+
+	logs sync.Mutex
+	// quiet holds back what the process writes to its standard error, in held.
+	quiet bool
+	held  []byte
 }
 
 // startProcess runs the command; onLine gets each line of its output. name
-// stands before the lines of its standard error.
-func startProcess(o *Options, name string, onLine func(line []byte, tooLong bool)) (*process, error) {
+// stands before the lines of its standard error, which are held back if quiet.
+func startProcess(o *Options, name string, quiet bool, onLine func(line []byte, tooLong bool)) (*process, error) {
 	p := &process{
-		name: name, opts: o,
+		name: name, opts: o, quiet: quiet,
 		done: make(chan struct{}), stopped: make(chan struct{}),
 		stdin: newQueue(o.MaxMessageBytes),
 		cmd:   exec.Command(o.Command[0], o.Command[1:]...),
@@ -146,8 +151,12 @@ func (p *process) readOutput(r *os.File, onLine func([]byte, bool)) {
 	}
 }
 
-// maxLogLine is what is kept of a line of standard error.
-const maxLogLine = 8 << 10
+// maxLogLine is what is kept of a line of standard error, maxHeldLog of what a
+// process writes there while it is asked for the stateless era.
+const (
+	maxLogLine = 8 << 10
+	maxHeldLog = 64 << 10
+)
 
 func (p *process) readLog(r io.Reader) {
 	lines := newLineReader(r, maxLogLine)
@@ -161,8 +170,29 @@ func (p *process) readLog(r io.Reader) {
 		if tooLong {
 			out = append(out, " [cut]"...)
 		}
-		_, _ = p.opts.Stderr.Write(append(out, '\n')) // there is nobody to tell
+		p.logLine(append(out, '\n'))
 	}
+}
+
+func (p *process) logLine(line []byte) {
+	p.logs.Lock()
+	defer p.logs.Unlock()
+	switch {
+	case !p.quiet:
+		_, _ = p.opts.Stderr.Write(line) // there is nobody to tell
+	case len(p.held)+len(line) <= maxHeldLog:
+		p.held = append(p.held, line...)
+	}
+}
+
+// speak ends the quiet, and writes what was held back, or drops it.
+func (p *process) speak(drop bool) {
+	p.logs.Lock()
+	defer p.logs.Unlock()
+	if !drop && len(p.held) > 0 {
+		_, _ = p.opts.Stderr.Write(p.held) // as above
+	}
+	p.quiet, p.held = false, nil
 }
 
 // escalate ends a process that was told to and does not.

@@ -1,6 +1,9 @@
 package bridge
 
-import "sync"
+import (
+	"encoding/json"
+	"sync"
+)
 
 // delivery is a message on its way.
 type delivery struct {
@@ -8,6 +11,8 @@ type delivery struct {
 	// answer marks what completes a call, last what comes without an answer after
 	// which the stream is over.
 	answer, last bool
+	// asked is the id of a request of the process.
+	asked json.RawMessage
 }
 
 // queue hands messages from one goroutine to another, and never makes the first

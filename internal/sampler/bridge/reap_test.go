@@ -70,7 +70,7 @@ func runAsInit() {
 	ended := map[string]int{}
 	var running []*process
 	for range 20 {
-		p, err := startProcess(&o, "x", func([]byte, bool) {})
+		p, err := startProcess(&o, "x", false, func([]byte, bool) {})
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)

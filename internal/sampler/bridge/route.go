@@ -114,11 +114,11 @@ func (x *mux) routeRequest(m wire.Message, data []byte) {
 		x.refuse(m.ID, "no caller is there to answer")
 		return
 	}
-	if !x.queueFor(s, true).push(delivery{data: data}) {
+	if !x.queueFor(s, true).push(delivery{data: data, asked: m.ID}) {
 		x.refuse(m.ID, "the caller does not read its messages")
 		return
 	}
-	x.asked[m.Key()] = asked{session: s, id: bytes.Clone(m.ID)}
+	x.asked[m.Key()] = asked{session: s, id: m.ID}
 }
 
 // sessionFor returns the session that a message belongs to which names none;
