@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
@@ -23,6 +26,9 @@ const (
 	// drainTime is how long a server's stream may go on after its response, so
 	// that the connection can be used again.
 	drainTime = 50 * time.Millisecond
+
+	// methodListen opens a stream of notifications that never ends by itself.
+	methodListen = "subscriptions/listen"
 )
 
 // exchange is one request of the stateless era, with all its rounds.
@@ -50,6 +56,8 @@ type exchange struct {
 	answered     bool
 	round        *wire.Round
 	ours, theirs []wire.Input
+	// served is the header of the server's newest response.
+	served http.Header
 	// out is the caller's event stream once there is one.
 	out *callerWriter
 }
@@ -92,13 +100,28 @@ func (x *exchange) run(body []byte) {
 
 // pass carries a request that never takes more than one round.
 func (x *exchange) pass(body []byte) {
+	h := x.handler
+	if x.call.method == methodListen {
+		// Such a stream never ends by itself: callers open it anew elsewhere.
+		if h.leaving.Err() != nil {
+			shuttingDown(x.w, x.call.id)
+			return
+		}
+		ctx, cancel := context.WithCancel(x.r.Context())
+		defer cancel()
+		defer context.AfterFunc(h.leaving, cancel)()
+		x.r = x.r.WithContext(ctx)
+	}
 	resp, err := x.send(body)
 	if err != nil {
-		x.handler.unreachable(x.w, x.r, x.call.id, err)
+		h.unreachable(x.w, x.r, x.call.id, err)
 		return
 	}
 	defer resp.Body.Close()
-	x.handler.relay(x.w, x.r, resp, x.inspector()).finish()
+	if x.call.method == methodListen {
+		resp.Body = &leavingBody{ReadCloser: resp.Body, leaving: h.leaving}
+	}
+	h.relay(x.w, x.r, resp, x.inspector()).finish()
 }
 
 // once carries the request to the server. It returns what to send next, or false
@@ -111,6 +134,7 @@ func (x *exchange) once(body []byte) (next []byte, again bool) {
 	}
 	defer resp.Body.Close()
 	x.round, x.ours, x.theirs, x.answered = nil, nil, nil, false
+	x.served = resp.Header
 	if isEventStream(resp.Header) {
 		x.receiveStream(resp)
 	} else {
@@ -236,14 +260,55 @@ func (x *exchange) pause(d time.Duration) bool {
 	}
 }
 
-// waiting is called before what takes long; the caller's stream is kept alive
-// until what it returns is.
+// waiting is called before what takes long. Until what it returns is called, the
+// caller's stream is kept alive; one that has none yet gets one, which load
+// balancers between do not take for dead.
 func (x *exchange) waiting() (over func()) {
-	if x.out == nil {
+	if x.out != nil {
+		x.out.wait()
+		return x.out.woken
+	}
+	if !strings.Contains(strings.Join(x.r.Header["Accept"], ","), "text/event-stream") {
 		return func() {}
 	}
-	x.out.wait()
-	return x.out.woken
+	var mu sync.Mutex
+	var isOver bool
+	var out *callerWriter
+	timer := time.AfterFunc(x.handler.opts.KeepAlive, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if isOver {
+			return
+		}
+		header := x.w.Header()
+		x.allowOrigin(header)
+		header.Set("Content-Type", "text/event-stream")
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Accel-Buffering", "no")
+		out = newCallerWriter(x.w, x.handler.opts.WriteTimeout)
+		out.keepAlive = x.handler.opts.KeepAlive
+		out.begin(http.StatusOK)
+		out.wait()
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		isOver = true
+		if out != nil {
+			out.woken()
+			x.out = out
+		}
+	}
+}
+
+// allowOrigin gives a response of ours what the server says to a browser.
+func (x *exchange) allowOrigin(header http.Header) {
+	for name, values := range x.served {
+		if name == "Vary" || strings.HasPrefix(name, "Access-Control-") {
+			header[name] = values
+		}
+	}
 }
 
 // drain reads what is left of a response whose end is likely to be there.

@@ -21,7 +21,7 @@ func (x *exchange) answer(inputs []wire.Input) ([]wire.InputAnswer, bool) {
 		return nil, false
 	}
 	defer release()
-	defer x.waiting()()
+	over := x.waiting()
 	answers := make([]wire.InputAnswer, len(inputs))
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
@@ -41,6 +41,7 @@ func (x *exchange) answer(inputs []wire.Input) ([]wire.InputAnswer, bool) {
 	}
 	serve(0)
 	beside.Wait()
+	over()
 	if failed != nil {
 		x.refuseSampling(failed.Code, failed.Message)
 		return nil, false

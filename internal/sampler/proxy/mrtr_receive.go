@@ -131,7 +131,7 @@ func (x *exchange) receiveResult(resp *http.Response) {
 		x.passUnread(resp, data)
 		return
 	}
-	if !x.renewed && !wire.MayAskForInput(message) {
+	if x.out == nil && !x.renewed && !wire.MayAskForInput(message) {
 		x.write(resp, data, false)
 		return
 	}
@@ -258,6 +258,7 @@ func (x *exchange) refuse(code int, text string) {
 		x.event(wire.AppendError(nil, x.call.id, &wire.Error{Code: code, Message: text}))
 		return
 	}
+	x.allowOrigin(x.w.Header())
 	// A status of its own would say something of the server's era.
 	fail(x.w, http.StatusOK, x.call.id, code, text)
 }
