@@ -2,7 +2,7 @@ package proxy
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -63,6 +63,10 @@ func (h *Handler) serveSSEElsewhere(w http.ResponseWriter, r *http.Request, m wi
 	if token, err := h.opts.Sealer.OpenName(name); err == nil && token.Owner != h.opts.Self && h.forward(w, r, token.Owner, body) {
 		return
 	}
+	sseEnded(w, m)
+}
+
+func sseEnded(w http.ResponseWriter, m wire.Message) {
 	fail(w, http.StatusNotFound, m.ID, codeUnavailable, "there is no such session, or its stream has ended: open a new one with GET")
 }
 
@@ -79,11 +83,14 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 	finish := func() {}
 	var c *call
 	if isCall {
-		var ok bool
-		if c, ok = h.beginSSECall(s, m, header); !ok {
+		var err error
+		switch c, err = h.beginSSECall(s, m, header); {
+		case errors.Is(err, errLeaving):
+			sseEnded(w, m)
+			return
+		case err != nil:
 			w.Header().Set("Retry-After", "1")
-			fail(w, http.StatusServiceUnavailable, m.ID, codeUnavailable,
-				fmt.Sprintf("more than %d calls of this session have no answer yet: try again later", maxRunning))
+			fail(w, http.StatusServiceUnavailable, m.ID, codeUnavailable, err.Error()+": try again later")
 			return
 		}
 		finish = func() { s.sse.finish(c) }
@@ -95,7 +102,7 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 	if err != nil {
 		finish()
 		if s.ctx.Err() != nil {
-			fail(w, http.StatusNotFound, m.ID, codeUnavailable, "the stream of this session has ended: open a new one with GET")
+			sseEnded(w, m)
 			return
 		}
 		h.postFailed(w, r, s, m, err)
@@ -120,9 +127,9 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 }
 
 // beginSSECall notes a call that ends when its answer has passed on the stream,
-// or when none can come any more. The handler does not end before it. It is false
-// where too many calls run.
-func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) (*call, bool) {
+// or when none can come any more. The handler does not end before it. It is an
+// error where it cannot begin.
+func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) (*call, error) {
 	c := s.beginCall(m, header)
 	h.mu.Lock()
 	h.posts++
@@ -131,11 +138,11 @@ func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) (
 		s.endCall(c, true)
 		h.endPost()
 	}
-	if !s.sse.begin(c, over) {
+	if err := s.sse.begin(c, over); err != nil {
 		over()
-		return nil, false
+		return nil, err
 	}
-	return c, true
+	return c, nil
 }
 
 // declare notes what the caller declared, and what the server is told.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,8 +16,12 @@ import (
 // transport post to.
 const sessionParameter = "mcp-sampling-session"
 
-// errLeaving is why a stream ends when the handler is about to.
-var errLeaving = errors.New("the sampler is shutting down")
+var (
+	// errLeaving is why a stream ends when the handler is about to.
+	errLeaving = errors.New("the sampler is shutting down")
+	// errTooManyCalls is why a call of a session does not begin.
+	errTooManyCalls = fmt.Errorf("more than %d calls of this session have no answer yet", maxRunning)
+)
 
 // sseSession is what a session of the HTTP+SSE transport has besides: it lives
 // as long as its stream.
@@ -31,8 +36,9 @@ type sseSession struct {
 	running map[*call]func()
 	// out is where the stream goes; nil before it is there and when it has ended.
 	out *callerWriter
-	// leaving is true where the stream is to end with its last call.
-	leaving bool
+	// leaving is true where the stream is to end with its last call, left once that
+	// is over.
+	leaving, left bool
 }
 
 // maxRunning bounds the calls of one session that wait for their answers: what
@@ -40,15 +46,18 @@ type sseSession struct {
 const maxRunning = 1024
 
 // begin notes a call whose answer will come on the stream. over is run once,
-// when that is there or will not come. It is false where too many calls run.
-func (t *sseSession) begin(c *call, over func()) bool {
+// when that is there or will not come. It is an error where it cannot begin.
+func (t *sseSession) begin(c *call, over func()) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.running) >= maxRunning {
-		return false
+	switch {
+	case t.left:
+		return errLeaving
+	case len(t.running) >= maxRunning:
+		return errTooManyCalls
 	}
 	t.running[c] = over
-	return true
+	return nil
 }
 
 // find returns the running call with the key of an id; nil if there is none.
@@ -68,13 +77,14 @@ func (t *sseSession) finish(c *call) {
 	t.mu.Lock()
 	over := t.running[c]
 	delete(t.running, c)
-	last := t.leaving && len(t.running) == 0
+	t.left = t.left || t.leaving && len(t.running) == 0
+	left := t.left
 	t.mu.Unlock()
 	if over == nil {
 		return
 	}
 	over()
-	if last {
+	if left {
 		t.end(errLeaving)
 	}
 }
@@ -83,9 +93,10 @@ func (t *sseSession) finish(c *call) {
 func (t *sseSession) leave() {
 	t.mu.Lock()
 	t.leaving = true
-	idle := len(t.running) == 0
+	t.left = len(t.running) == 0
+	left := t.left
 	t.mu.Unlock()
-	if idle {
+	if left {
 		t.end(errLeaving)
 	}
 }

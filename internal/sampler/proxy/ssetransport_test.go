@@ -480,8 +480,8 @@ func TestSSECallsWithoutAnAnswerHaveALimit(t *testing.T) {
 	caller := openSSE(t, front)
 	s := h.sessions.all()[0]
 	for range maxRunning {
-		if _, ok := h.beginSSECall(s, wire.Message{ID: json.RawMessage("1"), Method: "tools/call"}, nil); !ok {
-			t.Fatal("a call below the limit was refused")
+		if _, err := h.beginSSECall(s, wire.Message{ID: json.RawMessage("1"), Method: "tools/call"}, nil); err != nil {
+			t.Fatalf("a call below the limit: %v", err)
 		}
 	}
 	got := caller.post(callBody)
@@ -532,6 +532,33 @@ func TestSSEStreamsEndWhenTheHandlerDrains(t *testing.T) {
 	}
 	if err := await(t, "the shutdown", ended); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestSSESessionLeavesWithItsLastCall(t *testing.T) {
+	var ended []error
+	s := &sseSession{end: func(cause error) { ended = append(ended, cause) }, running: map[*call]func(){}}
+	one, two := &call{key: "1"}, &call{key: "2"}
+	begin := func(c *call) {
+		t.Helper()
+		if err := s.begin(c, func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin(one)
+	s.leave()
+	begin(two) // on a stream that is there anyway
+	s.finish(one)
+	if len(ended) != 0 {
+		t.Fatal("the stream ended with a call running")
+	}
+	s.finish(two)
+	s.finish(two)
+	if len(ended) != 1 || !errors.Is(ended[0], errLeaving) {
+		t.Errorf("ended with %v, want %v once", ended, errLeaving)
+	}
+	if err := s.begin(one, func() {}); !errors.Is(err, errLeaving) {
+		t.Errorf("a call after the end: %v, want %v", err, errLeaving)
 	}
 }
 
