@@ -381,8 +381,12 @@ func TestASessionGoesOnWhenItsReplicaDies(t *testing.T) {
 			server := newAsker()
 			set, dns := newSet(t, server, 3)
 			var names []string
-			for range 10 {
+			for i := range 10 {
 				names = append(names, begin(t, set[0].endpoint))
+				eventually(t, "the server's stream is open", func() bool {
+					open, _ := server.listeners(fmt.Sprint("asker-", i+1))
+					return open
+				})
 			}
 			rest := set[1:]
 			set[0].die()
