@@ -14,25 +14,25 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 )
 
-// BenchmarkEchoCall measures a tool call that does not sample, in one run: the
-// server alone, behind a bare httputil.ReverseProxy with the same transport
+// BenchmarkEchoCall measures a tool call that does not sample, in one run, in
+// sessions and without (modern): the server alone, behind a bare httputil.ReverseProxy with the same transport
 // settings, and behind the proxy. The server answers as a stream or as JSON.
 //
 //	go test ./test/dataplane -run '^$' -bench EchoCall -count 6
 func BenchmarkEchoCall(b *testing.B) {
-	for _, stream := range []bool{false, true} {
+	for _, kind := range []string{"json", "stream", "modern-json", "modern-stream"} {
+		era, isModern := strings.CutPrefix(kind, "modern-")
 		for _, sessions := range []int{1, 16} {
 			for _, by := range []string{"direct", "ReverseProxy", "proxy"} {
-				kind := map[bool]string{false: "json", true: "stream"}[stream]
 				b.Run(fmt.Sprintf("%s/sessions=%d/%s", kind, sessions, by), func(b *testing.B) {
-					endpoint := serve(b, echoServer(stream))
+					endpoint := serve(b, echoServer(era == "stream"))
 					switch by {
 					case "ReverseProxy":
 						endpoint = bareProxy(b, endpoint)
 					case "proxy":
 						endpoint, _ = front(b, endpoint, &fakeSampling{}, func(o *proxy.Options) { o.Logger = nil })
 					}
-					benchmarkCalls(b, endpoint, sessions)
+					benchmarkCalls(b, endpoint, sessions, isModern)
 				})
 			}
 		}
@@ -77,12 +77,22 @@ func bareProxy(b *testing.B, endpoint string) string {
 	return bare.URL + target.Path
 }
 
-func benchmarkCalls(b *testing.B, endpoint string, sessions int) {
-	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"` + strings.Repeat("x", 1000) + `"}}}`
+func benchmarkCalls(b *testing.B, endpoint string, sessions int, isModern bool) {
+	meta := ""
+	if isModern {
+		meta = `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+	}
+	body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"` + strings.Repeat("x", 1000) + `"}` + meta + `}}`
 	callers := make([]*rawCaller, sessions)
 	for i := range callers {
 		callers[i] = newRawCaller(b, endpoint)
 		callers[i].header["X-Session"] = fmt.Sprint(i)
+		if isModern {
+			for name, value := range map[string]string{"Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "echo"} {
+				callers[i].header[name] = value
+			}
+			continue
+		}
 		callers[i].initialize()
 	}
 	b.ReportAllocs()
@@ -113,7 +123,12 @@ func echo(b *testing.B, c *rawCaller, body string) bool {
 	}
 	r.Header.Set("Accept", "application/json, text/event-stream")
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Mcp-Session-Id", c.session)
+	if c.session != "" {
+		r.Header.Set("Mcp-Session-Id", c.session)
+	}
+	for name, value := range c.header {
+		r.Header.Set(name, value)
+	}
 	resp, err := c.client.Do(r)
 	if err != nil {
 		b.Error(err)

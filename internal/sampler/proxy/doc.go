@@ -1,6 +1,6 @@
 // Package proxy is the interposing HTTP handler between MCP callers and one MCP
 // server that speaks Streamable HTTP, protocol versions 2024-11-05 to
-// 2025-11-25. It forwards messages as they are and looks only at what it must:
+// 2026-07-28. It forwards messages as they are and looks only at what it must:
 // it puts the sampling capability into `initialize`, takes sampling requests
 // off the server's event streams and answers them by requests of its own.
 //
@@ -18,6 +18,11 @@
 // With the older HTTP+SSE transport a GET of the caller begins the session, which
 // lives as long as that stream: messages are posted to the endpoint that it
 // names, and all answers and sampling requests come on it (ssetransport).
+//
+// A request of the stateless era is in no session. It says its capabilities
+// itself, and what the server asks for comes in its result: an exchange answers
+// that and sends the request again until it is complete (modern, mrtr). What is
+// not sampling goes to the caller, who keeps the rest for us, sealed.
 //
 // # What ends what
 //
