@@ -54,7 +54,9 @@ func mcpGoSSE(t *testing.T, url string) sseCall {
 func goSDKSSE(t *testing.T, url string) sseCall {
 	t.Helper()
 	session := goSDKSSESession(t, url, nil)
-	return func(ctx context.Context, tool, text string) (string, error) { return callGoSDK(ctx, session, tool, text) }
+	return func(ctx context.Context, tool, text string) (string, error) {
+		return callGoSDK(ctx, session, tool, text)
+	}
 }
 
 func goSDKSSESession(t *testing.T, url string, options *gosdk.ClientOptions) *gosdk.ClientSession {

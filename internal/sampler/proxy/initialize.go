@@ -33,8 +33,9 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 		return
 	}
 	defer resp.Body.Close()
+	answered := resp.Header
 
-	id := resp.Header.Get(headerSession)
+	id := answered.Get(headerSession)
 	if id == "" || resp.StatusCode >= http.StatusBadRequest {
 		id = ""
 	}
@@ -43,7 +44,7 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	begun := false
 	begin := func() {
 		begun = true
-		s.noteCORS(header, resp.Header)
+		s.noteCORS(header, answered)
 		h.begin(s, header)
 	}
 	defer func() {

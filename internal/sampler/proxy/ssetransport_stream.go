@@ -176,9 +176,8 @@ func (h *Handler) relaySSE(ctx context.Context, w http.ResponseWriter, r *http.R
 	defer out.end()
 	out.keepAlive = h.opts.KeepAlive
 	out.begin(resp.StatusCode)
-	first := append(stream.lead, "event: endpoint\n"...)
-	first = append(first, stream.fields...)
-	first = fmt.Appendf(first, "data: %s?%s=%s\n\n", h.opts.Upstream.EscapedPath(), sessionParameter, s.id)
+	first := fmt.Appendf(stream.lead, "event: endpoint\n%sdata: %s?%s=%s\n\n",
+		stream.fields, h.opts.Upstream.EscapedPath(), sessionParameter, s.name)
 	_, err := out.Write(first)
 	if err == nil {
 		s.sse.attach(out)
