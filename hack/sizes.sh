@@ -63,6 +63,6 @@ if ! kill -0 "$pid" 2>/dev/null; then
 	exit 1
 fi
 sleep 5 # past the work of the start: what it needs when nobody calls
-row "memory of an idle sampler (RSS)" "$(awk '/^VmRSS/ {print $2}' "/proc/$pid/status")" $((25 * 1024))
+row "memory of an idle sampler (RSS)" "$(awk '/^VmRSS/ {print $2}' "/proc/$pid/status")" $((20 * 1024))
 
 [[ -z $failed ]]

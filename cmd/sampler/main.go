@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	_ "golang.org/x/crypto/x509roots/fallback" // for images without a CA bundle
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler"
 )

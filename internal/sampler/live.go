@@ -16,6 +16,7 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/engine"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/roots"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
@@ -88,6 +89,11 @@ func (l *live) use(c *config.Effective) error {
 	hash := c.Hash()
 	if before != nil && before.hash == hash {
 		return nil
+	}
+	if verifies(c) {
+		if err := roots.Install(); err != nil {
+			return err
+		}
 	}
 	options := engine.Options{Server: c.Server, Policy: c.Policy, Logger: l.log, Telemetry: l.telemetry}
 	if before != nil {

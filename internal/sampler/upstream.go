@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -234,4 +235,16 @@ func mounted(c *config.Effective) error {
 		}
 	}
 	return nil
+}
+
+// verifies reports whether a configuration has connections that are verified
+// with the system's root certificates.
+func verifies(c *config.Effective) bool {
+	// A server elsewhere may be behind an HTTP proxy that speaks TLS.
+	if c.Upstream.External || strings.HasPrefix(strings.ToLower(c.Upstream.URL), "https:") {
+		return true
+	}
+	return c.Policy != nil && slices.ContainsFunc(c.Policy.Providers, func(p config.Provider) bool {
+		return p.BaseURL == "" || strings.HasPrefix(strings.ToLower(p.BaseURL), "https:")
+	})
 }

@@ -174,3 +174,31 @@ func TestCertificatesMayComeLater(t *testing.T) {
 		t.Error("the certificate that came is not used")
 	}
 }
+
+func TestRootCertificatesAreReadWhereTheyAreNeeded(t *testing.T) {
+	plain := config.Upstream{URL: "http://server:8000/mcp"}
+	with := func(urls ...string) *config.Policy {
+		p := &config.Policy{}
+		for _, u := range urls {
+			p.Providers = append(p.Providers, config.Provider{BaseURL: u})
+		}
+		return p
+	}
+	for name, tc := range map[string]struct {
+		c    config.Effective
+		want bool
+	}{
+		"nothing verified":   {config.Effective{Upstream: plain, Policy: with("http://llm/v1")}, false},
+		"no policy":          {config.Effective{Upstream: plain}, false},
+		"the vendor's model": {config.Effective{Upstream: plain, Policy: with("http://llm/v1", "")}, true},
+		"a model over https": {config.Effective{Upstream: plain, Policy: with("HTTPS://llm/v1")}, true},
+		"a server by https":  {config.Effective{Upstream: config.Upstream{URL: "https://server/mcp"}}, true},
+		"a server elsewhere": {config.Effective{Upstream: config.Upstream{URL: "http://server/mcp", External: true}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := verifies(&tc.c); got != tc.want {
+				t.Errorf("%v, want %v", got, tc.want)
+			}
+		})
+	}
+}
