@@ -111,9 +111,12 @@ var sections = map[string]func(context.Context, options, io.Writer) (int, error)
 }
 
 func runCompare(ctx context.Context, o options, to io.Writer) (int, error) {
+	only, err := regexp.Compile(o.only)
+	if err != nil {
+		return 0, fmt.Errorf("-only: %w", err)
+	}
 	python := ""
 	if o.fastMCP {
-		var err error
 		if python, err = fastMCPPython(ctx); err != nil {
 			return 0, err
 		}
@@ -130,10 +133,6 @@ func runCompare(ctx context.Context, o options, to io.Writer) (int, error) {
 	pace := fullPace
 	if o.quick {
 		pace = quickPace
-	}
-	only, err := regexp.Compile(o.only)
-	if err != nil {
-		return 0, fmt.Errorf("-only: %w", err)
 	}
 	list := slices.DeleteFunc(workloads(), func(w workload) bool { return !only.MatchString(w.String()) })
 	before, err := s.usage()

@@ -19,6 +19,7 @@ import (
 )
 
 const (
+	minSoak      = 30 * time.Second
 	soakSessions = 1000
 	soakWorkers  = 16
 	// soakGap is the time between two calls: a modest rate.
@@ -38,6 +39,9 @@ type point struct {
 // runSoak keeps many sessions busy for a long time and watches what the sampler
 // holds meanwhile.
 func runSoak(ctx context.Context, o options, to io.Writer) (int, error) {
+	if o.length < minSoak {
+		return 0, fmt.Errorf("-for %s is too short to tell a trend: at least %s", o.length, minSoak)
+	}
 	s, err := newSetup(ctx, o.sampler)
 	if err != nil {
 		return 0, err
