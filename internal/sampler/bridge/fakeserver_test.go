@@ -134,6 +134,8 @@ func (s *fakeServer) request(m wire.Message) {
 		if s.is("closing") {
 			s.write(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%s}}`, m.ID)
 		}
+	case "tools/list":
+		s.result(m, `{"tools":[{"name":"echo","inputSchema":{"properties":{"text":{"type":"string","x-mcp-header":"Text"}}}}]}`)
 	case "tools/call":
 		s.call(m)
 	default:

@@ -48,6 +48,8 @@ type modernEra struct {
 	// legacy is true when the server has shown that it knows no such version, and
 	// known that it does: that is asked once.
 	legacy, known bool
+
+	tools toolHeaders
 }
 
 // modernPeer is a process of the stateless era. ready is closed when mux or err
@@ -93,6 +95,10 @@ func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request, m wire.Messa
 		return
 	}
 	defer peer.release(b.opts.IdleTimeout)
+	if e := b.modern.tools.check(m, r.Header); e != nil {
+		failWith(w, http.StatusBadRequest, m.ID, e)
+		return
+	}
 	ex := &exchange{bridge: b, mux: peer.mux, out: newQueue(b.opts.MaxMessageBytes), status: modernStatus}
 	if err := ex.send(nil, m, body, nil); err != nil {
 		refuse(w, m.ID, atStart(err))
@@ -128,11 +134,12 @@ func unsupportedVersion(requested string) *wire.Error {
 	}
 }
 
+func mismatch(format string, args ...any) *wire.Error {
+	return &wire.Error{Code: codeHeaderMismatch, Message: fmt.Sprintf(format, args...)}
+}
+
 // checkHeaders compares what a request says in its headers with its body.
 func checkHeaders(m wire.Message, h http.Header) *wire.Error {
-	mismatch := func(format string, args ...any) *wire.Error {
-		return &wire.Error{Code: codeHeaderMismatch, Message: fmt.Sprintf(format, args...)}
-	}
 	version := text(m.Params, "_meta", metaVersion)
 	want := []struct{ header, value string }{{headerVersion, version}, {headerMethod, m.Method}}
 	switch m.Method {
@@ -214,7 +221,7 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 			e.current = nil
 		}
 	}
-	x, err := b.launch(kind{name: "stateless", rewrite: true, modern: true, quiet: !e.known}, drop)
+	x, err := b.launch(kind{name: "stateless", rewrite: true, modern: true, quiet: !e.known, tools: &e.tools}, drop)
 	if err != nil {
 		return nil, err
 	}

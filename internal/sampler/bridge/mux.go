@@ -15,6 +15,7 @@ import (
 const (
 	methodProgress = "notifications/progress"
 	methodListen   = "subscriptions/listen"
+	methodTools    = "tools/list"
 	metaSubscribed = "io.modelcontextprotocol/subscriptionId"
 	metaLogLevel   = "io.modelcontextprotocol/logLevel"
 )
@@ -95,6 +96,8 @@ type kind struct {
 	modern bool
 	// quiet holds back what it writes to its standard error.
 	quiet bool
+	// tools learns from its lists of tools; may be nil.
+	tools *toolHeaders
 }
 
 // startMux runs the command, and connects what comes from it.

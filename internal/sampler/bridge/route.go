@@ -81,6 +81,9 @@ func (x *mux) routeAnswer(m wire.Message, data []byte) {
 	if c.answered != nil {
 		c.answered(m)
 	}
+	if c.method == methodTools && x.tools != nil && m.Result != nil {
+		x.tools.learn(m.Result)
+	}
 	if x.rewrite {
 		data = restored(c.id, m)
 	}
