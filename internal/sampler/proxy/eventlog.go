@@ -42,6 +42,8 @@ type callerStream struct {
 	log *eventLog
 	// wake holds a token when there may be something to do.
 	wake chan struct{}
+	// notify is called in place of that where it is set. It must not block.
+	notify func()
 	// ended is true where the stream is not to wait for more.
 	ended bool
 	// silent ticks when the stream was silent for too long.
@@ -121,7 +123,11 @@ const maxCallerStreams = 8
 
 // attach adds a stream of a caller, which resumes after the event lastID where
 // that is not empty. It is nil where the log is closed or there are too many.
-func (l *eventLog) attach(lastID string) *callerStream {
+func (l *eventLog) attach(lastID string) *callerStream { return l.attachFunc(lastID, nil) }
+
+// attachFunc is attach for a stream whose user does not wait in next, but is
+// called when there may be something to pop.
+func (l *eventLog) attachFunc(lastID string, notify func()) *callerStream {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || len(l.streams) >= maxCallerStreams {
@@ -130,7 +136,10 @@ func (l *eventLog) attach(lastID string) *callerStream {
 	if i := l.find(lastID); lastID != "" && i >= 0 {
 		l.next = i + 1
 	}
-	s := &callerStream{log: l, wake: make(chan struct{}, 1), silent: time.NewTimer(l.keepAlive)}
+	s := &callerStream{log: l, notify: notify}
+	if notify == nil {
+		s.wake, s.silent = make(chan struct{}, 1), time.NewTimer(l.keepAlive)
+	}
 	l.streams = append(l.streams, s)
 	l.wakeNewest()
 	return s
@@ -140,7 +149,9 @@ func (s *callerStream) detach() {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.silent.Stop()
+	if s.silent != nil {
+		s.silent.Stop()
+	}
 	l.streams = slices.DeleteFunc(l.streams, func(other *callerStream) bool { return other == s })
 	l.wakeNewest()
 }
@@ -153,6 +164,10 @@ func (l *eventLog) wakeNewest() {
 }
 
 func (s *callerStream) signal() {
+	if s.notify != nil {
+		s.notify()
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -213,7 +228,7 @@ func (s *callerStream) pop() (raw []byte, ended bool) {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if l.closed || len(l.streams) == 0 {
 		return nil, true
 	}
 	if l.streams[len(l.streams)-1] != s || l.next >= len(l.entries) {

@@ -32,6 +32,15 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 	if !s.accepted(header) && !h.verify(w, r, s, header) {
 		return
 	}
+	header = w.Header()
+	maps.Copy(header, s.corsFor(r.Header.Get("Origin")))
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-cache, no-transform")
+	header.Set("X-Accel-Buffering", "no")
+	header.Set(headerSession, s.name)
+	if h.share(w, r, s, lastID, header) {
+		return
+	}
 	stream := s.listener.log.attach(lastID)
 	if stream == nil {
 		fail(w, http.StatusConflict, nil, codeUnavailable, "the session has ended or has too many GET streams")
@@ -42,11 +51,6 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 	defer s.endStream()
 	out := newCallerWriter(w, h.opts.WriteTimeout)
 	defer out.end()
-	maps.Copy(w.Header(), s.corsFor(r.Header.Get("Origin")))
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-cache, no-transform")
-	w.Header().Set("X-Accel-Buffering", "no")
-	w.Header().Set(headerSession, s.name)
 	w.WriteHeader(http.StatusOK)
 	out.dirty = true
 	out.flush()

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,7 +57,9 @@ type Handler struct {
 	closed bool
 	posts  int
 	// quiet is closed once no post is left; nil where nobody waits for that.
-	quiet      chan struct{}
+	quiet chan struct{}
+	// shares are the callers' streams whose connections were taken over.
+	shares     map[*share]struct{}
 	background sync.WaitGroup
 }
 
@@ -197,11 +201,22 @@ func (h *Handler) Close() {
 		h.end(s)
 	}
 	h.stop()
+	for _, c := range h.allShares() {
+		c.hurry()
+	}
 	h.background.Wait()
 	h.replicas.close()
-	if t, ok := h.opts.Transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+	for _, t := range []http.RoundTripper{h.opts.Transport, h.opts.streams} {
+		if t, ok := t.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
 	}
+}
+
+func (h *Handler) allShares() []*share {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.shares))
 }
 
 // closeQuiet closes the handler for new calls if none is running.

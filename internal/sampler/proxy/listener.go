@@ -83,7 +83,7 @@ func (l *listener) begin(again bool) {
 	ctx, cancel := context.WithCancel(l.session.ctx)
 	l.running, l.refused = cancel, 0
 	l.opening()
-	if !l.handler.spawn(func() { l.run(ctx) }) {
+	if !l.handler.spawn(func() { l.run(ctx, attempts{}) }) {
 		l.running = nil
 		cancel()
 	}
@@ -163,63 +163,111 @@ func (l *listener) awaitHeader(ctx context.Context) (refused int) {
 	return l.refused
 }
 
-// run holds the stream until the session ends or the server has none.
-func (l *listener) run(ctx context.Context) {
+// attempts are what is known of the streams before.
+type attempts struct {
+	lastID  string
+	opened  time.Time
+	backoff time.Duration
+	// takenUntil is how long calls wait for a stream that another one holds.
+	takenUntil time.Time
+}
+
+// run opens the stream, again and again, until the session ends or the server has
+// none.
+func (l *listener) run(ctx context.Context, a attempts) {
+	held := false
 	defer func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if ctx.Err() == nil {
-			l.running()
-			l.running = nil
+		if !held {
+			l.over(ctx)
 		}
 	}()
-	backoff := firstBackoff
-	lastID := ""
-	takenUntil := time.Time{}
 	for ctx.Err() == nil {
-		opened := time.Now()
-		end, err := l.listen(ctx, lastID)
-		if ctx.Err() != nil {
-			break
-		}
-		if lastID != "" && (end.refused == http.StatusBadRequest || end.refused == http.StatusNotFound) {
-			// A server that has restarted or keeps few events may refuse the place,
-			// not the stream.
-			lastID = ""
-			continue
-		}
-		if end.refused != 0 {
-			l.handler.opts.Logger.Debug("the server has no stream for this session", "session", l.session.digest, "status", end.refused)
-			l.settle(ctx, end.refused)
-			if end.refused == http.StatusNotFound {
-				l.log.close()
+		a.opened = time.Now()
+		stream, end, err := l.open(ctx, a.lastID)
+		if stream != nil {
+			// In a goroutine of its own, as opening takes a deep stack, which would
+			// stay as long as the stream.
+			if held = l.handler.spawn(func() { l.hold(ctx, a, stream) }); !held {
+				_ = stream.Close()
 			}
 			return
 		}
-		if err != nil {
-			l.handler.opts.Logger.Debug("the server's stream broke off", "session", l.session.digest, "error", err)
+		if !l.again(ctx, &a, end, err) {
+			return
 		}
-		if end.lastID != "" {
-			lastID = end.lastID
-		}
-		if time.Since(opened) > steadyAfter {
-			backoff = firstBackoff
-		}
-		delay := max(backoff, min(end.retry, maxBackoff))
-		if !end.taken {
-			takenUntil = time.Time{}
-		} else {
-			if takenUntil.IsZero() {
-				takenUntil = time.Now().Add(takenTime)
-			}
-			if l.awaitTaken(ctx, takenUntil) {
-				continue
-			}
-			delay = min(delay, maxTakenBackoff)
-		}
-		l.pause(ctx, delay+rand.N(delay/4+1))
-		backoff = min(2*backoff, maxBackoff)
 	}
+}
+
+// hold reads the stream to its end.
+func (l *listener) hold(ctx context.Context, a attempts, stream io.ReadCloser) {
+	goesOn := false
+	defer func() {
+		if !goesOn {
+			l.over(ctx)
+		}
+	}()
+	end, err := l.read(ctx, stream, a.lastID != "")
+	_ = stream.Close()
+	if l.again(ctx, &a, end, err) {
+		goesOn = true
+		l.run(ctx, a)
+	}
+}
+
+// over notes that nobody holds the stream any more.
+func (l *listener) over(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ctx.Err() == nil { // else it was given up
+		l.running()
+		l.running = nil
+	}
+}
+
+// again waits until the stream is to be opened again. It is false where it is
+// not.
+func (l *listener) again(ctx context.Context, a *attempts, end streamEnd, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if a.lastID != "" && (end.refused == http.StatusBadRequest || end.refused == http.StatusNotFound) {
+		// A server that has restarted or keeps few events may refuse the place,
+		// not the stream.
+		a.lastID = ""
+		return true
+	}
+	if end.refused != 0 {
+		l.handler.opts.Logger.Debug("the server has no stream for this session", "session", l.session.digest, "status", end.refused)
+		l.settle(ctx, end.refused)
+		if end.refused == http.StatusNotFound {
+			l.log.close()
+		}
+		return false
+	}
+	if err != nil {
+		l.handler.opts.Logger.Debug("the server's stream broke off", "session", l.session.digest, "error", err)
+	}
+	if end.lastID != "" {
+		a.lastID = end.lastID
+	}
+	if a.backoff == 0 || time.Since(a.opened) > steadyAfter {
+		a.backoff = firstBackoff
+	}
+	delay := max(a.backoff, min(end.retry, maxBackoff))
+	if !end.taken {
+		a.takenUntil = time.Time{}
+	} else {
+		if a.takenUntil.IsZero() {
+			a.takenUntil = time.Now().Add(takenTime)
+		}
+		if l.awaitTaken(ctx, a.takenUntil) {
+			return true
+		}
+		delay = min(delay, maxTakenBackoff)
+	}
+	l.pause(ctx, delay+rand.N(delay/4+1))
+	a.backoff = min(2*a.backoff, maxBackoff)
+	return true
 }
 
 // pause waits before the stream is opened again; a call cuts it short.
@@ -284,8 +332,8 @@ type streamEnd struct {
 	retry  time.Duration
 }
 
-// listen opens the stream once and reads it to its end.
-func (l *listener) listen(ctx context.Context, lastID string) (streamEnd, error) {
+// open asks the server for its stream. That is nil where there is none.
+func (l *listener) open(ctx context.Context, lastID string) (io.ReadCloser, streamEnd, error) {
 	caller, _ := l.session.latestHeader()
 	header := ownHeader(caller, l.session)
 	header.Set("Accept", "text/event-stream")
@@ -294,36 +342,44 @@ func (l *listener) listen(ctx context.Context, lastID string) (streamEnd, error)
 	}
 	resp, err := l.handler.send(ctx, l.session.address, http.MethodGet, "", header, nil)
 	if err != nil {
-		return streamEnd{}, err
+		return nil, streamEnd{}, err
 	}
-	defer resp.Body.Close()
+	end := streamEnd{}
 	switch {
 	case resp.StatusCode == http.StatusOK && isEventStream(resp.Header):
+		var body io.Reader
+		if body, err = decoded(resp); err == nil {
+			if !l.session.isProven() {
+				l.session.accept(caller)
+			}
+			l.settle(ctx, 0)
+			if body == resp.Body {
+				return resp.Body, end, nil
+			}
+			return struct {
+				io.Reader
+				io.Closer
+			}{body, resp.Body}, end, nil
+		}
+		end.refused = http.StatusMethodNotAllowed
 	case resp.StatusCode == http.StatusConflict:
-		return streamEnd{taken: true}, nil
+		end.taken = true
 	case resp.StatusCode == http.StatusRequestTimeout,
 		resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented:
-		return streamEnd{}, fmt.Errorf("the server answered %d", resp.StatusCode)
+		err = fmt.Errorf("the server answered %d", resp.StatusCode)
 	case resp.StatusCode < http.StatusMultipleChoices: // success, and no stream
-		return streamEnd{refused: http.StatusMethodNotAllowed}, nil
+		end.refused = http.StatusMethodNotAllowed
 	default:
-		return streamEnd{refused: resp.StatusCode}, nil
+		end.refused = resp.StatusCode
 	}
-	body, err := decoded(resp)
-	if err != nil {
-		return streamEnd{refused: http.StatusMethodNotAllowed}, err
-	}
-	if !l.session.isProven() {
-		l.session.accept(caller)
-	}
-	l.settle(ctx, 0)
-	return l.read(ctx, body, lastID != "")
+	resp.Body.Close()
+	return nil, end, err
 }
 
 // read takes what the server sends off its stream until that ends.
 func (l *listener) read(ctx context.Context, body io.Reader, resumed bool) (end streamEnd, err error) {
 	in := &inspector{handler: l.handler, session: l.session, resumed: resumed}
-	events := sse.NewScanner(body, l.handler.settings().MaxEventBytes)
+	events := sse.NewIdleScanner(body, l.handler.settings().MaxEventBytes)
 	defer func() { end.lastID = events.LastEventID() }()
 	var kept []byte
 	for first := true; ; first = false {

@@ -118,6 +118,8 @@ type Options struct {
 
 	// Transport carries requests to the server. Default: one made for it.
 	Transport http.RoundTripper
+	// streams is the same for GET.
+	streams http.RoundTripper
 	// LookupNetIP resolves the server's host. Default: the system's resolver.
 	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
@@ -166,6 +168,7 @@ func (o *Options) complete() error {
 	if o.Transport == nil {
 		o.Transport = newTransport(o)
 	}
+	o.streams = forStreams(o.Transport)
 	return nil
 }
 

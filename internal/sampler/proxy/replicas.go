@@ -75,9 +75,7 @@ func newReplicas(o *Options) (*replicas, error) {
 		return nil, fmt.Errorf("proxy: Self is %q: with Replicas it must be this replica's ip:port", o.Self)
 	}
 	r.self = netip.AddrPortFrom(self.Addr().Unmap(), self.Port()).String()
-	dialer := &net.Dialer{Timeout: replicaDialTime, KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3,
-	}}
+	dialer := &net.Dialer{Timeout: replicaDialTime, KeepAliveConfig: probes, Control: boundUnacknowledged}
 	r.transport = &http.Transport{
 		DialContext:         dialer.DialContext,
 		MaxIdleConns:        512,

@@ -89,6 +89,20 @@ func verify(state tls.ConnectionState, host string, roots *x509.CertPool) error 
 	return nil
 }
 
+// forStreams returns a transport like t for streams on which nothing comes most
+// of the time, and of which there is one for each session: it holds little for
+// each.
+func forStreams(t http.RoundTripper) http.RoundTripper {
+	common, ok := t.(*http.Transport)
+	if !ok {
+		return t
+	}
+	streams := common.Clone()
+	streams.ReadBufferSize, streams.WriteBufferSize = 1<<10, 1<<10
+	streams.MaxIdleConnsPerHost = 0 // a stream's connection is seldom used again
+	return streams
+}
+
 // upstream carries requests to the server, with the headers that it is to get in
 // place of the caller's.
 type upstream struct{ opts *Options }
@@ -112,6 +126,9 @@ func (u upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		maps.Copy(header, own)
 		r = r.WithContext(r.Context())
 		r.Header = header
+	}
+	if r.Method == http.MethodGet {
+		return u.opts.streams.RoundTrip(r)
 	}
 	return u.opts.Transport.RoundTrip(r)
 }

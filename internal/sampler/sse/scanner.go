@@ -20,6 +20,10 @@ const (
 	firstBuffer = 4 << 10
 	// keepBuffer is what stays allocated after an event that needed more.
 	keepBuffer = 64 << 10
+	// firstIdleBuffer and keepIdleBuffer are the same of a stream on which nothing
+	// comes most of the time.
+	firstIdleBuffer = 512
+	keepIdleBuffer  = 4 << 10
 )
 
 // Event is one piece of a stream. The pieces' Raw bytes, one after the other,
@@ -53,6 +57,8 @@ type Event struct {
 type Scanner struct {
 	reader io.Reader
 	max    int
+	// first and keep bound what is held while nothing comes.
+	first, keep int
 
 	buf []byte
 	// The current piece is buf[start:]; line is where its current line begins,
@@ -76,7 +82,15 @@ func NewScanner(r io.Reader, maxEventBytes int) *Scanner {
 	if maxEventBytes <= 0 {
 		maxEventBytes = DefaultMaxEventBytes
 	}
-	return &Scanner{reader: r, max: maxEventBytes}
+	return &Scanner{reader: r, max: maxEventBytes, first: firstBuffer, keep: keepBuffer}
+}
+
+// NewIdleScanner is NewScanner for a stream on which nothing comes most of the
+// time: it holds little meanwhile.
+func NewIdleScanner(r io.Reader, maxEventBytes int) *Scanner {
+	s := NewScanner(r, maxEventBytes)
+	s.first, s.keep = firstIdleBuffer, keepIdleBuffer
+	return s
 }
 
 // LastEventID returns the id that a reconnection would send: that of the last
@@ -123,10 +137,10 @@ func (s *Scanner) Release() {
 	if s.start == s.end {
 		s.start, s.line, s.searched, s.end = 0, 0, 0, 0
 	}
-	if cap(s.buf) > keepBuffer && s.end-s.start < firstBuffer {
-		s.move(make([]byte, firstBuffer))
+	if cap(s.buf) > s.keep && s.end-s.start < s.first {
+		s.move(make([]byte, s.first))
 	}
-	if cap(s.joined) > keepBuffer {
+	if cap(s.joined) > s.keep {
 		s.joined = nil
 	}
 }
@@ -194,7 +208,7 @@ func (s *Scanner) fill() error {
 			s.move(s.buf)
 		default:
 			// One byte more than an event may have shows that it is too large.
-			s.move(make([]byte, max(firstBuffer, min(2*len(s.buf), s.max+1))))
+			s.move(make([]byte, max(s.first, min(2*len(s.buf), s.max+1))))
 		}
 	}
 	for range maxEmptyReads {
