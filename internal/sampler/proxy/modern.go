@@ -26,7 +26,10 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m wire.Mes
 		fail(w, http.StatusBadRequest, m.ID, wire.CodeHeaderMismatch, contradiction)
 		return
 	}
-	declared := h.opts.Sampling.Declare(said.Sampling)
+	declared := said.Sampling
+	if said.Capable { // else the server is to refuse it
+		declared = h.opts.Sampling.Declare(said.Sampling)
+	}
 	if declared != said.Sampling {
 		patched, err := wire.DeclareStateless(body, declared)
 		if err != nil {

@@ -17,7 +17,6 @@ func TestEachModernRequestDeclaresSampling(t *testing.T) {
 	request := func(method, params string) string {
 		return `{"jsonrpc":"2.0","id":1,"method":"` + method + `"` + params + `}`
 	}
-	const capability = `"io.modelcontextprotocol/clientCapabilities":{"sampling":{}}`
 	for name, tc := range map[string]struct {
 		body, want string
 		version    string
@@ -27,17 +26,13 @@ func TestEachModernRequestDeclaresSampling(t *testing.T) {
 			body: request("tools/list", `, "params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":{ "roots":{} },"a":1.0}}`),
 			want: request("tools/list", `, "params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":{ "roots":{},"sampling":{} },"a":1.0}}`),
 		},
-		"where there are none": {
+		"not where there are none, which the server is to refuse": {
 			body: request("tools/list", `,"params":{"_meta":{"a":1}}`),
-			want: request("tools/list", `,"params":{"_meta":{"a":1,`+capability+`}}`),
+			want: request("tools/list", `,"params":{"_meta":{"a":1}}`),
 		},
-		"where there is no _meta": {
-			body: request("tools/list", `,"params":{}`),
-			want: request("tools/list", `,"params":{"_meta":{`+capability+`}}`),
-		},
-		"where there are no params": {
+		"not where there are no params": {
 			body: request("server/discover", ``), version: "-",
-			want: request("server/discover", `,"params":{"_meta":{`+capability+`}}`),
+			want: request("server/discover", ``),
 		},
 		"where only the body says the era": {
 			body: request("tools/list", `,"params":{`+plainMeta+`}`), version: "-",

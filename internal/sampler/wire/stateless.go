@@ -23,8 +23,10 @@ const (
 type Stateless struct {
 	// Version is empty where the request names none.
 	Version string
-	// Sampling is what the caller declares.
+	// Sampling is what the caller declares. Capable is false where the request has
+	// no capabilities, which each must have.
 	Sampling SamplingCapability
+	Capable  bool
 	// Name is the tool, prompt or resource that the request is for, which the
 	// header Mcp-Name repeats; HasName is false where there is none.
 	Name    string
@@ -68,7 +70,7 @@ func ReadStateless(m Message) Stateless {
 		case metaVersion:
 			s.Version, _ = text(value)
 		case metaCapabilities:
-			s.Sampling = samplingIn(value)
+			s.Sampling, s.Capable = samplingIn(value), isObject(value)
 		}
 		return nil
 	})

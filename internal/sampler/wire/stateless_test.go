@@ -16,7 +16,7 @@ func TestReadStateless(t *testing.T) {
 	}{
 		"a tool call": {
 			method: MethodCallTool, params: `{"name":"a\"b","uri":"u",` + meta + `}`,
-			want: Stateless{Version: VersionModern, Sampling: SamplingCapability{Declared: true, Tools: true}, Name: `a"b`, HasName: true},
+			want: Stateless{Version: VersionModern, Sampling: SamplingCapability{Declared: true, Tools: true}, Capable: true, Name: `a"b`, HasName: true},
 		},
 		"a prompt":   {method: MethodGetPrompt, params: `{"name":"p"}`, want: Stateless{Name: "p", HasName: true}},
 		"a resource": {method: MethodReadResource, params: `{"uri":"u","name":"p"}`, want: Stateless{Name: "u", HasName: true}},
