@@ -37,7 +37,7 @@ peers_image() {
 	local context=$work/peers hash ref archive
 	mkdir -p "$context" "$cache/images"
 	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/" \
-		./internal/testing/fakellm/cmd/fakellm ./internal/testing/gosdkserver ./examples/caller
+		./internal/testing/fakellm/cmd/fakellm ./internal/testing/gosdkserver ./internal/testing/manycallers ./examples/caller
 	cp test/e2e/peers/Dockerfile "$context/"
 	hash=$(cat "$context"/* | sha256sum | cut -c1-16)
 	ref=localhost/e2e-peers:$hash

@@ -100,6 +100,39 @@ func TestObjectsAreAccepted(t *testing.T) {
 	}
 }
 
+// What we tell users to apply is accepted, every field of it.
+func TestExamplesAreAccepted(t *testing.T) {
+	c := newClient(t)
+	files, err := filepath.Glob("../../examples/*/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for document := range strings.SplitSeq(string(data), "\n---\n") {
+			object := &unstructured.Unstructured{}
+			if err := yaml.UnmarshalStrict([]byte(document), &object.Object); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			if object.GroupVersionKind().Group != "mcp-sampling.dev" {
+				continue
+			}
+			object.SetNamespace(metav1.NamespaceDefault)
+			if err := c.Create(t.Context(), object, client.DryRunAll); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			accepted++
+		}
+	}
+	if accepted < 8 {
+		t.Errorf("only %d examples were found", accepted)
+	}
+}
+
 func TestObjectsAreRefusedWithAMessage(t *testing.T) {
 	c := newClient(t)
 	for _, tt := range casesOf(t, "*/invalid/*.yaml") {

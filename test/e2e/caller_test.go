@@ -36,17 +36,20 @@ type session struct{ client *mcpclient.Client }
 // Without options the caller declares no sampling, as most callers.
 func (s *space) dial(t *testing.T, server *mcpv1alpha1.MCPServer, options ...mcpclient.ClientOption) *session {
 	t.Helper()
-	at := s.forward(t, server.Name)
-	path := "/mcp"
-	if server.Spec.Transport.Path != "" {
-		path = server.Spec.Transport.Path
+	status, err := url.Parse(server.Status.URL)
+	must(t, err)
+	at := "http://" + s.forward(t, server.Name) + status.Path
+	var connection transport.Interface
+	if server.Spec.Transport.Type == mcpv1alpha1.TransportSSE {
+		connection, err = transport.NewSSE(at)
+	} else {
+		var streams []transport.StreamableHTTPCOption
+		if len(options) > 0 {
+			// What the server asks of a caller may come on the session's own stream.
+			streams = append(streams, transport.WithContinuousListening())
+		}
+		connection, err = transport.NewStreamableHTTP(at, streams...)
 	}
-	var streams []transport.StreamableHTTPCOption
-	if len(options) > 0 {
-		// What the server asks of a caller may come on the session's own stream.
-		streams = append(streams, transport.WithContinuousListening())
-	}
-	connection, err := transport.NewStreamableHTTP("http://"+at+path, streams...)
 	must(t, err)
 	caller := mcpclient.NewClient(connection, options...)
 	t.Cleanup(func() { _ = caller.Close() }) // its pod may be gone

@@ -274,7 +274,7 @@ metadata: {name: refused}
 spec:
   container: {image: example.com/server:1}
   service: {name: server, port: 80}`,
-			want: "name one source for the server: either spec.container (run this image) or spec.service (use a Service that is already there), not both and not neither",
+			want: "name one source for the server: spec.container (run this image), spec.service (use a Service that is already there) or spec.remote (a server outside of this namespace)",
 		},
 		"a field that is not there": {
 			manifest: `

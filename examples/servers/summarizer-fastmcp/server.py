@@ -5,6 +5,7 @@ to the MCP client, and returns what the model makes of it. The server itself
 knows no model and holds no key.
 """
 
+import sys
 from typing import Annotated
 
 from fastmcp import Context, FastMCP
@@ -48,4 +49,9 @@ async def echo(text: Text) -> str:
 
 
 if __name__ == "__main__":
-    mcp.run(transport="http", host="0.0.0.0", port=8000, path="/mcp", show_banner=False)
+    # http (Streamable HTTP at /mcp), sse (HTTP+SSE at /sse) or stdio
+    transport = sys.argv[1] if len(sys.argv) > 1 else "http"
+    if transport == "stdio":
+        mcp.run(transport="stdio", show_banner=False)
+    else:
+        mcp.run(transport=transport, host="0.0.0.0", port=8000, show_banner=False)

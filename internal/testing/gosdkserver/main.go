@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -22,10 +23,12 @@ type arguments struct {
 
 func main() {
 	listen := flag.String("listen", ":8000", "address to serve MCP (Streamable HTTP, path /mcp) on")
+	modern := flag.Bool("modern", false, "serve the stateless version 2026-07-28 instead of those with sessions")
+	require := flag.String("require", "", "a header `NAME=VALUE` without which a request gets 401")
 	flag.Parse()
 
 	mux := http.NewServeMux()
-	mux.Handle("/mcp", newHandler())
+	mux.Handle("/mcp", requiring(*require, newHandler(*modern)))
 	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	slog.Info("serving MCP", "listen", *listen, "path", "/mcp")
 	if err := server.ListenAndServe(); err != nil {
@@ -34,26 +37,85 @@ func main() {
 	}
 }
 
-// newHandler offers the versions that have sessions. The transport keeps to
-// them anyway, but answers server/discover as if it did not, and callers written
-// with mcp-go then insist on a version that it refuses.
-func newHandler() http.Handler {
-	server := mcp.NewServer(&mcp.Implementation{Name: "summarizer-gosdk", Version: "1.0.0"}, &mcp.ServerOptions{
-		SupportedProtocolVersions: []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"},
+// requiring refuses requests that lack a header.
+func requiring(header string, next http.Handler) http.Handler {
+	name, value, found := strings.Cut(header, "=")
+	if !found {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Values(name); len(got) != 1 || got[0] != value {
+			http.Error(w, "a header is missing", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
-	mcp.AddTool(server, &mcp.Tool{Name: "summarize", Description: "Summarize a text by sampling."}, summarize)
-	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil)
 }
 
-func summarize(ctx context.Context, request *mcp.CallToolRequest, in arguments) (*mcp.CallToolResult, any, error) {
-	answer, err := request.Session.CreateMessage(ctx, &mcp.CreateMessageParams{
+// newHandler offers the versions that have sessions, or the one that has none.
+// The transport keeps to them anyway, but answers server/discover as if it did
+// not, and callers written with mcp-go then insist on a version that it refuses.
+func newHandler(modern bool) http.Handler {
+	versions := []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"}
+	if modern {
+		versions = []string{"2026-07-28"}
+	}
+	server := mcp.NewServer(&mcp.Implementation{Name: "summarizer-gosdk", Version: "1.0.0"}, &mcp.ServerOptions{
+		SupportedProtocolVersions: versions,
+	})
+	tool := &mcp.Tool{Name: "summarize", Description: "Summarize a text by sampling."}
+	if modern {
+		mcp.AddTool(server, tool, summarizeInRounds)
+	} else {
+		mcp.AddTool(server, tool, summarize)
+	}
+	mcp.AddTool(server, &mcp.Tool{Name: "where", Description: "Tell the name of the host."}, where)
+	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: modern})
+}
+
+// where tells servers of several pods apart.
+func where(context.Context, *mcp.CallToolRequest, arguments) (*mcp.CallToolResult, any, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: host}}}, nil, nil
+}
+
+func question(text string) *mcp.CreateMessageParams {
+	return &mcp.CreateMessageParams{
 		MaxTokens:    120,
 		SystemPrompt: "You write plain, short English.",
 		Messages: []*mcp.SamplingMessage{{
 			Role:    "user",
-			Content: &mcp.TextContent{Text: "Summarize this text in one short sentence:\n\n" + in.Text},
+			Content: &mcp.TextContent{Text: "Summarize this text in one short sentence:\n\n" + text},
 		}},
-	})
+	}
+}
+
+// summarizeInRounds samples as the stateless version does: by a result that asks
+// for input.
+func summarizeInRounds(_ context.Context, request *mcp.CallToolRequest, in arguments) (*mcp.CallToolResult, any, error) {
+	answer, ok := request.Params.InputResponses["summary"].(*mcp.CreateMessageWithToolsResult)
+	if !ok {
+		return &mcp.CallToolResult{InputRequests: mcp.InputRequestMap{"summary": question(in.Text)}}, nil, nil
+	}
+	for _, content := range answer.Content {
+		if text, ok := content.(*mcp.TextContent); ok {
+			return summary(text.Text, answer.Model), nil, nil
+		}
+	}
+	return nil, nil, errors.New("sampling returned no text")
+}
+
+func summary(text, model string) *mcp.CallToolResult {
+	return &mcp.CallToolResult{Content: []mcp.Content{
+		&mcp.TextContent{Text: fmt.Sprintf("%s\n\n(model: %s)", text, model)},
+	}}
+}
+
+func summarize(ctx context.Context, request *mcp.CallToolRequest, in arguments) (*mcp.CallToolResult, any, error) {
+	answer, err := request.Session.CreateMessage(ctx, question(in.Text))
 	if err != nil {
 		return nil, nil, fmt.Errorf("sampling failed: %w", err)
 	}
@@ -61,7 +123,5 @@ func summarize(ctx context.Context, request *mcp.CallToolRequest, in arguments) 
 	if !ok {
 		return nil, nil, errors.New("sampling returned no text")
 	}
-	return &mcp.CallToolResult{Content: []mcp.Content{
-		&mcp.TextContent{Text: fmt.Sprintf("%s\n\n(model: %s)", text.Text, answer.Model)},
-	}}, nil, nil
+	return summary(text.Text, answer.Model), nil, nil
 }
