@@ -16,7 +16,7 @@ import (
 )
 
 // suitePatience bounds one run of a conformance suite, which takes seconds.
-const suitePatience = 2 * time.Minute
+const suitePatience = 3 * time.Minute
 
 // The session era's newest version, at which the suites run its scenarios.
 const legacyVersion = "2025-11-25"
@@ -57,23 +57,14 @@ func TestConformanceSuites(t *testing.T) {
 	} {
 		t.Run(run.suite+" "+run.fixture+" "+run.version, func(t *testing.T) {
 			t.Parallel()
-			// A fixture for each: scenarios change what it lists.
-			directly := runSuite(t, run.suite, run.version, run.start(t))
 			_, modelURL := model(t)
-			through := runSuite(t, run.suite, run.version, sampler(t, run.start(t), streamableHTTP, "Fallback", modelURL))
-			for name, want := range directly {
-				got := through[name]
+			// A fixture for each: scenarios change what it lists.
+			p := pair{suite: run.suite, version: run.version, except: unlike,
+				directly: run.start(t), through: sampler(t, run.start(t), streamableHTTP, "Fallback", modelURL)}
+			for name, verdict := range p.compare(t, varying[run.fixture]) {
 				line := row{section: conformance, peer: run.fixture, transport: streamableHTTP, era: run.era,
-					what: name + ", suite " + strings.TrimPrefix(run.suite, "conformance-"), direct: want.summary(nil), through: got.summary(unlike)}
-				if varying[run.fixture][name] != "" {
-					line.direct, line.through = varies, varies
-				} else {
-					compareChecks(t, name, want, got, unlike)
-				}
+					what: name + ", suite " + strings.TrimPrefix(run.suite, "conformance-"), direct: verdict[0], through: verdict[1]}
 				table.add(line)
-			}
-			if len(through) != len(directly) {
-				t.Errorf("%d scenarios through the sampler, %d directly", len(through), len(directly))
 			}
 		})
 	}
@@ -83,27 +74,54 @@ func TestConformanceSuites(t *testing.T) {
 // policy the sampler declares nothing.
 func TestConformanceWithoutPolicy(t *testing.T) {
 	t.Parallel()
-	const fixture, suite = "go-sdk everything-server", "conformance-0.2"
-	directly := runSuite(t, suite, modernVersion, goSDKServer(true)(t))
-	through := runSuite(t, suite, modernVersion, samplerWithoutPolicy(t, goSDKServer(true)(t)))
+	p := pair{suite: "conformance-0.2", version: modernVersion,
+		directly: goSDKServer(true)(t), through: samplerWithoutPolicy(t, goSDKServer(true)(t))}
+	verdict := p.compare(t, nil)[statelessScenario]
+	table.add(row{section: conformance, peer: "go-sdk everything-server", transport: streamableHTTP, era: modern,
+		what: statelessScenario + ", suite 0.2, without a policy", direct: verdict[0], through: verdict[1]})
+}
+
+// pair is a suite at one version, and the two URLs that it is run at.
+type pair struct {
+	suite, version    string
+	directly, through string
+	except            map[string]string
+}
+
+// compare runs all scenarios at both, and returns what they came to.
+func (p pair) compare(t *testing.T, varying map[string]string) map[string][2]string {
+	t.Helper()
+	all := []string{"--suite", "all"}
+	directly, through := p.run(t, p.directly, all...), p.run(t, p.through, all...)
+	out := map[string][2]string{}
 	for name, want := range directly {
-		compareChecks(t, name, want, through[name], nil)
-		if name == statelessScenario {
-			table.add(row{section: conformance, peer: fixture, transport: streamableHTTP, era: modern,
-				what: name + ", suite 0.2, without a policy", direct: want.summary(nil), through: through[name].summary(nil)})
+		if varying[name] != "" {
+			out[name] = [2]string{varies, varies}
+			continue
 		}
+		got := through[name]
+		// Some scenarios wait for a set time only, which a busy machine exceeds:
+		// what differs is run again, alone.
+		for range 2 {
+			if slices.Equal(want.verdicts(p.except), got.verdicts(p.except)) {
+				break
+			}
+			alone := []string{"--scenario", name}
+			want, got = p.run(t, p.directly, alone...)[name], p.run(t, p.through, alone...)[name]
+		}
+		if d := cmp.Diff(want.verdicts(p.except), got.verdicts(p.except)); d != "" {
+			t.Errorf("%s: checks (-directly +through the sampler):\n%s\n%s", name, d, got.complaints())
+		}
+		out[name] = [2]string{want.summary(nil), got.summary(p.except)}
 	}
+	if len(through) != len(directly) {
+		t.Errorf("%d scenarios through the sampler, %d directly", len(through), len(directly))
+	}
+	return out
 }
 
 // statelessScenario is the one that has checks which are unlike.
 const statelessScenario = "server-stateless"
-
-func compareChecks(t *testing.T, scenario string, directly, through checks, except map[string]string) {
-	t.Helper()
-	if d := cmp.Diff(directly.verdicts(except), through.verdicts(except)); d != "" {
-		t.Errorf("%s: checks (-directly +through the sampler):\n%s\n%s", scenario, d, through.complaints())
-	}
-}
 
 const varies = "by chance"
 
@@ -171,27 +189,28 @@ func (c checks) complaints() string {
 // scenarioDirectory is server-NAME-TIME.
 var scenarioDirectory = regexp.MustCompile(`^(?:server-)?(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$`)
 
-// runSuite runs every scenario of a version and returns the checks by scenario.
-func runSuite(t *testing.T, suite, version, url string) map[string]checks {
+// run runs scenarios at a URL and returns their checks.
+func (p pair) run(t *testing.T, url string, which ...string) map[string]checks {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), suitePatience)
 	defer cancel()
 	results := t.TempDir()
-	cmd := command(ctx, nil, lab.node, filepath.Join(lab.modules, suite, "dist/index.js"),
-		"server", "--url", url, "--suite", "all", "--spec-version", version, "--output-dir", results)
+	args := append([]string{filepath.Join(lab.modules, p.suite, "dist/index.js"),
+		"server", "--url", url, "--spec-version", p.version, "--output-dir", results}, which...)
+	cmd := command(ctx, nil, lab.node, args...)
 	said, runErr := cmd.CombinedOutput() // it fails where a scenario does
 	if ctx.Err() != nil {
-		t.Fatalf("%s at %s: %v\n%s", suite, url, ctx.Err(), said)
+		t.Fatalf("%s at %s: %v\n%s", p.suite, url, ctx.Err(), said)
 	}
 	directories, err := os.ReadDir(results)
 	if err != nil || len(directories) == 0 {
-		t.Fatalf("%s at %s left no results: %v, %v\n%s", suite, url, err, runErr, said)
+		t.Fatalf("%s at %s left no results: %v, %v\n%s", p.suite, url, err, runErr, said)
 	}
 	out := map[string]checks{}
 	for _, d := range directories {
 		name := scenarioDirectory.FindStringSubmatch(d.Name())
 		if name == nil {
-			t.Fatalf("%s left %s, which is no scenario's", suite, d.Name())
+			t.Fatalf("%s left %s, which is no scenario's", p.suite, d.Name())
 		}
 		data, err := os.ReadFile(filepath.Join(results, d.Name(), "checks.json"))
 		if err != nil {
