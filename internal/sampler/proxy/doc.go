@@ -12,8 +12,11 @@
 // A request of the caller goes post -> send -> relay, and the server's stream
 // goes through an inspector event by event. An initialize request begins a
 // session (initialize), whose listener holds the server's GET stream and keeps
-// what is not sampling in an eventLog for the caller's GET (get). A session
-// that is not known here is adopted.
+// what is not sampling in an eventLog for the caller's GET (get, share).
+//
+// The caller knows a session by a sealed name, which says where it lives and what
+// was agreed. A request of one that is not held here is forwarded to the replica
+// that owns it (replicas); where that is this one, it is taken over (adopt).
 //
 // With the older HTTP+SSE transport a GET of the caller begins the session, which
 // lives as long as that stream: messages are posted to the endpoint that it
@@ -33,6 +36,10 @@
 // The server is answered in each case but two: it has cancelled the request, or
 // the session is over.
 //
+// A session that is idle for too long, or makes room for others, is forgotten here
+// only: its name stays good. A handler that drains lets go of the GET streams of
+// sessions without a running call, and serves whatever comes until it is closed.
+//
 // # What a server can cost
 //
 // Sampling requests are answered up to a number in each session and among all,
@@ -50,6 +57,8 @@
 // is shared only with a caller that identifies itself as that one does, or that
 // the server accepts when asked. What the server says to a message of the
 // stateless era counts for nothing there, as that message is in no session.
+// Names of sessions, and the marks of requests that a replica has forwarded, are
+// sealed: what does not open goes no further.
 // A caller's answer to a request that was taken off is held back. Forwarded and
 // X-Forwarded-* do not go on.
 package proxy
