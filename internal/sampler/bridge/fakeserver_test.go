@@ -50,9 +50,6 @@ func runFakeServer(in io.Reader, out io.Writer, how string) {
 		_, _ = io.Copy(io.Discard, in)
 		return
 	}
-	if s.is("stubborn") {
-		defer func() { select {} }()
-	}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
@@ -79,6 +76,9 @@ func runFakeServer(in io.Reader, out io.Writer, how string) {
 				waiting <- m
 			}
 		}
+	}
+	if s.is("stubborn") {
+		select {}
 	}
 }
 

@@ -38,9 +38,10 @@ type process struct {
 	once    sync.Once
 
 	logs sync.Mutex
-	// quiet holds back what the process writes to its standard error, in held.
-	quiet bool
-	held  []byte
+	// quiet holds back what the process writes to its standard error, in held;
+	// dropped drops it.
+	quiet, dropped bool
+	held           []byte
 }
 
 // startProcess runs the command; onLine gets each line of its output. name
@@ -178,6 +179,7 @@ func (p *process) logLine(line []byte) {
 	p.logs.Lock()
 	defer p.logs.Unlock()
 	switch {
+	case p.dropped:
 	case !p.quiet:
 		_, _ = p.opts.Stderr.Write(line) // there is nobody to tell
 	case len(p.held)+len(line) <= maxHeldLog:
@@ -185,14 +187,15 @@ func (p *process) logLine(line []byte) {
 	}
 }
 
-// speak ends the quiet, and writes what was held back, or drops it.
+// speak ends the quiet: what was held back is written, or dropped with all that
+// comes.
 func (p *process) speak(drop bool) {
 	p.logs.Lock()
 	defer p.logs.Unlock()
 	if !drop && len(p.held) > 0 {
 		_, _ = p.opts.Stderr.Write(p.held) // as above
 	}
-	p.quiet, p.held = false, nil
+	p.quiet, p.dropped, p.held = false, drop, nil
 }
 
 // escalate ends a process that was told to and does not.

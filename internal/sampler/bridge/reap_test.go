@@ -56,8 +56,9 @@ func runAsInit() {
 		fmt.Println("mount:", err)
 		os.Exit(1)
 	}
+	stop := func() {}
 	if os.Getenv(fakeInitEnv) == "reap" {
-		defer reap()()
+		stop = reap()
 	}
 	o := Options{
 		Command: []string{"sh", "-c", "setsid true & true & (true & true) & exit 3"},
@@ -96,6 +97,7 @@ func runAsInit() {
 			left = "none"
 		}
 	}
+	stop()
 	fmt.Println("zombies:", left)
 }
 
