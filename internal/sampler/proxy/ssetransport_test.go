@@ -535,6 +535,21 @@ func TestSSEStreamsEndWhenTheHandlerDrains(t *testing.T) {
 	}
 }
 
+func TestSSEStreamThatIsSilentIsKeptAlive(t *testing.T) {
+	server := newFakeSSEServer()
+	front, _ := newFront(t, server, speakSSE, func(o *Options) { o.KeepAlive = time.Millisecond })
+	caller := openSSE(t, front)
+	for range 3 {
+		if got, err := caller.events.ReadString('\n'); err != nil || got != ": keepalive\n" {
+			t.Fatalf("the caller got %q, error %v", got, err)
+		}
+	}
+	server.send <- "data: " + callResponse + "\n\n"
+	if got, want := caller.next(), "data: "+callResponse+"\n\n"; strings.ReplaceAll(got, ": keepalive\n", "") != want {
+		t.Errorf("the caller got %q, want %q", got, want)
+	}
+}
+
 func TestSSESessionLeavesWithItsLastCall(t *testing.T) {
 	var ended []error
 	s := &sseSession{end: func(cause error) { ended = append(ended, cause) }, running: map[*call]func(){}}
