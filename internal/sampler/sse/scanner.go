@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -97,9 +98,21 @@ func NewIdleScanner(r io.Reader, maxEventBytes int) *Scanner {
 // complete event which had one.
 func (s *Scanner) LastEventID() string { return s.lastID }
 
+// firstBuffers are those that streams begin with: most are over with one event.
+var firstBuffers = sync.Pool{New: func() any { return new([firstBuffer]byte) }}
+
 // Next returns the next piece, or io.EOF at the end of the stream, or the error
 // that the reader returned.
 func (s *Scanner) Next() (*Event, error) {
+	e, err := s.next()
+	if err != nil && len(s.buf) == firstBuffer {
+		firstBuffers.Put((*[firstBuffer]byte)(s.buf))
+		s.buf, s.start, s.line, s.searched, s.end = nil, 0, 0, 0, 0
+	}
+	return e, err
+}
+
+func (s *Scanner) next() (*Event, error) {
 	s.Release()
 	for {
 		piece, ok := s.cut()
@@ -206,6 +219,8 @@ func (s *Scanner) fill() error {
 		switch used := s.end - s.start; {
 		case s.start > 0 && (used <= len(s.buf)/2 || len(s.buf) > s.max):
 			s.move(s.buf)
+		case s.buf == nil && s.first == firstBuffer && firstBuffer <= s.max+1:
+			s.buf = firstBuffers.Get().(*[firstBuffer]byte)[:]
 		default:
 			// One byte more than an event may have shows that it is too large.
 			s.move(make([]byte, max(s.first, min(2*len(s.buf), s.max+1))))

@@ -309,3 +309,37 @@ func BenchmarkScanner(b *testing.B) {
 		}
 	}
 }
+
+// Buffers are handed on from stream to stream: an event of one must not change
+// when another one ends.
+func TestStreamsDoNotShareTheirBuffers(t *testing.T) {
+	const streams = 50
+	scanners := make([]*Scanner, streams)
+	got := make([]*Event, streams)
+	for round := range 3 {
+		for i := range scanners {
+			scanners[i] = NewScanner(strings.NewReader(fmt.Sprintf("data: %d of %d\n\n", i, round)), 0)
+			if i%2 == 1 { // this one ends before the next begins
+				for {
+					if _, err := scanners[i].Next(); err != nil {
+						break
+					}
+				}
+				continue
+			}
+			e, err := scanners[i].Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[i] = e
+		}
+		for i := 0; i < streams; i += 2 {
+			if want := fmt.Sprintf("%d of %d", i, round); string(got[i].Data) != want {
+				t.Errorf("stream %d holds %q, want %q", i, got[i].Data, want)
+			}
+			if _, err := scanners[i].Next(); !errors.Is(err, io.EOF) {
+				t.Errorf("stream %d ended with %v", i, err)
+			}
+		}
+	}
+}
