@@ -256,7 +256,9 @@ func (s *session) beginCall(m wire.Message, header http.Header) *call {
 // that belongs to it ends too.
 func (s *session) endCall(c *call, over bool) {
 	s.mu.Lock()
-	delete(s.calls, c)
+	if delete(s.calls, c); len(s.calls) == 0 {
+		s.calls = nil
+	}
 	s.mu.Unlock()
 	if over {
 		s.cancelAnswers(errCallEnded, func(a *answer) bool { return a.call == c })
@@ -303,7 +305,9 @@ func (s *session) beginAnswer(a *answer, most int) bool {
 func (s *session) endAnswer(a *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.answers, a)
+	if delete(s.answers, a); len(s.answers) == 0 {
+		s.answers = nil
+	}
 	s.lastUsed = time.Now()
 }
 

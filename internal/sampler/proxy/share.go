@@ -116,20 +116,24 @@ func (c *share) wake() {
 // tick writes a comment on a stream that was silent for too long.
 func (c *share) tick() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.finished || c.writing {
+		c.mu.Unlock()
 		return
 	}
 	c.writing = true
-	c.handler.background.Go(func() {
-		if !c.chunk(keepAliveComment) {
-			c.finish()
-			return
-		}
-		c.commented = true
-		c.run()
-	})
+	c.handler.background.Add(1) // as in wake
+	c.mu.Unlock()
+	defer c.handler.background.Done()
+	if !c.write(keepAliveChunk) {
+		c.finish()
+		return
+	}
+	c.commented = true
+	c.run()
 }
+
+// keepAliveChunk is the comment as a chunk of a body.
+var keepAliveChunk = fmt.Appendf(nil, "%x\r\n%s\r\n", len(keepAliveComment), keepAliveComment)
 
 // run writes all that there is for the caller.
 func (c *share) run() {

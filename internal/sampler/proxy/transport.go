@@ -98,7 +98,7 @@ func forStreams(t http.RoundTripper) http.RoundTripper {
 		return t
 	}
 	streams := common.Clone()
-	streams.ReadBufferSize, streams.WriteBufferSize = 1<<10, 1<<10
+	streams.ReadBufferSize, streams.WriteBufferSize = 512, 512
 	streams.MaxIdleConnsPerHost = 0 // a stream's connection is seldom used again
 	return streams
 }
