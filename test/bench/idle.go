@@ -26,7 +26,7 @@ const (
 // runIdle measures what a sampler costs that has nothing to do: its start, its
 // memory, and that of sessions whose streams are open.
 func runIdle(ctx context.Context, o options, to io.Writer) (int, error) {
-	s, err := newSetup(ctx, o.sampler)
+	s, err := newSetup(ctx, o.sampler, "")
 	if err != nil {
 		return 0, err
 	}
@@ -61,7 +61,7 @@ func runIdle(ctx context.Context, o options, to io.Writer) (int, error) {
 	missed := writeVerdicts(to, []verdict{
 		{
 			bar: fmt.Sprintf("%d idle sessions with open streams: at most %.0f KiB each", idleSessions, maxSessionKiB),
-			measured: fmt.Sprintf("%.1f KiB %s after they began, %.1f KiB %s after (ReverseProxy: %.1f and %.1f KiB)",
+			measured: fmt.Sprintf("%.1f KiB %s after they began, %.1f KiB after %s more (ReverseProxy: %.1f and %.1f KiB)",
 				cost[0].early, settle, cost[0].late, wait, cost[1].early, cost[1].late),
 			ok: cost[0].late <= maxSessionKiB,
 		},

@@ -121,7 +121,7 @@ func runCompare(ctx context.Context, o options, to io.Writer) (int, error) {
 			return 0, err
 		}
 	}
-	s, err := newSetup(ctx, o.sampler)
+	s, err := newSetup(ctx, o.sampler, "")
 	if err != nil {
 		return 0, err
 	}

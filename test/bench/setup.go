@@ -35,7 +35,9 @@ policy:
   models: {default: small, allowed: [{name: small, provider: fake}]}
 `
 
-func newSetup(ctx context.Context, samplerBinary string) (_ *setup, err error) {
+// newSetup starts what is needed beside the targets. more is added to the
+// sampler's configuration.
+func newSetup(ctx context.Context, samplerBinary, more string) (_ *setup, err error) {
 	s := &setup{sampler: samplerBinary}
 	defer func() {
 		if err != nil {
@@ -60,7 +62,7 @@ func newSetup(ctx context.Context, samplerBinary string) (_ *setup, err error) {
 		return nil, err
 	}
 	s.config = filepath.Join(s.dir, "sampler.yaml")
-	text := fmt.Sprintf(samplerConfig, s.server.addr, peer.Path, s.model.addr)
+	text := fmt.Sprintf(samplerConfig, s.server.addr, peer.Path, s.model.addr) + more
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write the sampler's configuration: %w", err)
 	}

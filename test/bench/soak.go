@@ -22,6 +22,9 @@ const (
 	minSoak      = 30 * time.Second
 	soakSessions = 1000
 	soakWorkers  = 16
+	// soakSpare is the room for sessions that nobody ended: without such a limit
+	// they stay for half an hour, and the sampler would grow for as long.
+	soakSpare = 40
 	// soakGap is the time between two calls: a modest rate.
 	soakGap = 5 * time.Millisecond
 	// churn is how many calls there are for each session that ends.
@@ -42,7 +45,7 @@ func runSoak(ctx context.Context, o options, to io.Writer) (int, error) {
 	if o.length < minSoak {
 		return 0, fmt.Errorf("-for %s is too short to tell a trend: at least %s", o.length, minSoak)
 	}
-	s, err := newSetup(ctx, o.sampler)
+	s, err := newSetup(ctx, o.sampler, fmt.Sprintf("limits: {sessions: %d}\n", soakSessions+soakSpare))
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,8 @@ func (c *conn) connect() error {
 	if c.net != nil {
 		return nil
 	}
-	dialed, err := net.DialTimeout("tcp", c.addr, 10*time.Second)
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	dialed, err := dialer.DialContext(context.Background(), "tcp", c.addr)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
