@@ -125,7 +125,7 @@ func modernServers() map[string]func(testing.TB) string {
 		"go-sdk server that answers JSON": func(t testing.TB) string {
 			return modernGoSDKServer(t, &gosdk.StreamableHTTPOptions{Stateless: true, JSONResponse: true})
 		},
-		"mcp-go server": func(t testing.TB) string { return modernMCPGoServer(t) },
+		"mcp-go server": modernMCPGoServer,
 	}
 }
 
@@ -260,7 +260,7 @@ func TestSamplingThatIsRefusedFailsTheStatelessCall(t *testing.T) {
 func TestServersOfBothErasInSessions(t *testing.T) {
 	for name, newServer := range map[string]func(testing.TB) string{
 		"go-sdk server": func(t testing.TB) string { return modernGoSDKServer(t, nil) },
-		"mcp-go server": func(t testing.TB) string { return modernMCPGoServer(t) },
+		"mcp-go server": modernMCPGoServer,
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, _ := front(t, newServer(t), &fakeSampling{})

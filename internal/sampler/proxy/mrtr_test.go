@@ -22,8 +22,6 @@ import (
 // other, the last one again and again. In an answer $ID is the id of the request.
 type fakeRounds struct {
 	answers []string
-	// stream has each answer sent as the events that it is.
-	stream bool
 	// serve, where set, replaces all that.
 	serve func(w http.ResponseWriter, r *http.Request, n int, id string)
 

@@ -58,7 +58,7 @@ func ReadRound(result json.RawMessage) (*Round, bool) {
 	asks := false
 	var requests json.RawMessage
 	err := eachMember(result, func(f member) error {
-		value := json.RawMessage(result[f.valueStart:f.valueEnd])
+		value := result[f.valueStart:f.valueEnd]
 		switch string(f.name) {
 		case "resultType":
 			kind, ok := text(value)

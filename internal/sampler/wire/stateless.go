@@ -48,7 +48,7 @@ func ReadStateless(m Message) Stateless {
 	}
 	var meta json.RawMessage
 	err := eachMember(m.Params, func(f member) error {
-		value := json.RawMessage(m.Params[f.valueStart:f.valueEnd])
+		value := m.Params[f.valueStart:f.valueEnd]
 		switch string(f.name) {
 		case "_meta":
 			meta = value
