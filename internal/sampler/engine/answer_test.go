@@ -153,7 +153,7 @@ func TestAnswers(t *testing.T) {
 			want: `{"role":"assistant","content":{"type":"text","text":"x"},"model":"small-1","stopReason":"endTurn"}`,
 			asked: func(a asked) bool {
 				return a.Temperature != nil && *a.Temperature == 0 && cmp.Equal(a.Stop, []string{"END"}) &&
-					string(a.Messages[0]) == `{"role":"system","content":"policy's\n\nserver's"}`
+					string(a.Messages[0]) == `{"content":"policy's\n\nserver's","role":"system"}`
 			},
 		},
 		"a filter is not a normal end": {

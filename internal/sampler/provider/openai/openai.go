@@ -9,10 +9,9 @@
 //   - Which stop sequence ended an answer, or whether one did, it does not tell:
 //     that is endTurn here.
 //
-// It asks by net/http and not by the official client: that one takes a third of
-// an idle sampler's memory and of the time to start one, for an API of which one
-// call is used; and it reads OPENAI_* variables of the process, where a sampler
-// must never send a key that its configuration does not name.
+// The official client reads OPENAI_* variables of the process on its own unless
+// its services are made one by one, as here: a sampler must never send a key
+// that its configuration does not name.
 package openai
 
 import (
@@ -22,6 +21,12 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	openai "github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
@@ -49,10 +54,10 @@ type Options struct {
 
 // Client is a provider.Provider.
 type Client struct {
-	options        Options
-	http           *http.Client
-	completionsURL string
-	modelsURL      string
+	options     Options
+	http        *http.Client
+	completions openai.ChatCompletionService
+	modelsURL   string
 }
 
 var _ provider.Provider = (*Client)(nil)
@@ -85,36 +90,42 @@ func New(options Options) (*Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &Client{
-		options:        options,
-		http:           client,
-		completionsURL: base.JoinPath("chat", "completions").String(),
-		modelsURL:      base.JoinPath("models").String(),
+		options:   options,
+		http:      client,
+		modelsURL: base.JoinPath("models").String(),
+		completions: openai.NewChatCompletionService(
+			option.WithBaseURL(options.BaseURL),
+			option.WithHTTPClient(client),
+			option.WithMaxRetries(options.Retries),
+		),
 	}, nil
 }
 
 // CreateMessage asks for one completion. ctx bounds it with all its retries.
 func (c *Client) CreateMessage(ctx context.Context, req provider.Request) (*provider.Response, error) {
-	request, err := newRequest(req, c.options.MaxTokensField)
+	params, err := newParams(req, c.options.MaxTokensField)
 	if err != nil {
 		return nil, err
 	}
-	body, err := encode(request)
-	if err != nil { // a schema is no JSON
-		return nil, &provider.UnsupportedError{What: "the request cannot be written as JSON"}
-	}
+	var httpResponse *http.Response
+	opts := []option.RequestOption{option.WithResponseInto(&httpResponse)}
 	key, err := c.key()
 	if err != nil {
 		return nil, err
 	}
-	data, failure := c.complete(ctx, body, key)
-	if failure != nil {
-		return nil, failure
+	if key != "" {
+		opts = append(opts, option.WithAPIKey(key))
 	}
-	var answer completion
-	if err := decode(data, &answer); err != nil {
-		return nil, &provider.Error{Kind: provider.KindInvalid, Status: http.StatusOK, Detail: "its answer is no chat completion"}
+	if deadline, ok := ctx.Deadline(); ok {
+		// A provider that asks to wait for longer than there is time for gets no
+		// second request, and its own answer is what is reported.
+		opts = append(opts, option.WithMaxRetryDelay(max(time.Until(deadline), time.Millisecond)))
 	}
-	return newResponse(&answer, req.Model)
+	completion, err := c.completions.New(ctx, *params, opts...)
+	if err != nil {
+		return nil, failure(ctx, httpResponse, err)
+	}
+	return newResponse(completion, req.Model)
 }
 
 // Probe asks for the list of models.
@@ -127,7 +138,9 @@ func (c *Client) Probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	setHeader(req.Header, key)
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return provider.FromTransport(ctx, err)
@@ -161,4 +174,45 @@ func (c *Client) key() (string, error) {
 		return "", known
 	}
 	return "", &provider.Error{Kind: provider.KindMissingKey, Detail: "there is no key", Cause: err}
+}
+
+// failure classifies an error of the client. The status is taken from the
+// response, because the client forgets it where the body is not what OpenAI
+// would send (a proxy's HTML page).
+func failure(ctx context.Context, resp *http.Response, err error) *provider.Error {
+	if resp == nil || ctx.Err() != nil {
+		return provider.FromTransport(ctx, err)
+	}
+	if resp.StatusCode >= 300 {
+		return provider.FromStatus(resp.StatusCode, errorCodes(err))
+	}
+	if e := provider.FromTransport(ctx, err); errors.Is(err, provider.ErrTooLong) || e.Detail != provider.DetailNoConnection {
+		return e
+	}
+	return &provider.Error{
+		Kind: provider.KindInvalid, Status: resp.StatusCode,
+		Detail: "its answer is no chat completion",
+	}
+}
+
+// shortCode is what OpenAI's types and codes of errors look like. Whatever else
+// stands there may be a quotation, even of the key.
+var shortCode = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
+
+// errorCodes keeps of the provider's words what cannot be a secret.
+func errorCodes(err error) error {
+	var apiErr *openai.Error
+	if !errors.As(err, &apiErr) {
+		return nil
+	}
+	var codes []string
+	for _, code := range []string{apiErr.Type, apiErr.Code} {
+		if shortCode.MatchString(code) {
+			codes = append(codes, code)
+		}
+	}
+	if codes == nil {
+		return nil
+	}
+	return errors.New(strings.Join(codes, ", "))
 }

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"strings"
 
+	openai "github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/packages/param"
+	"github.com/openai/openai-go/v3/shared"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -22,35 +26,51 @@ var (
 	}
 )
 
-// newRequest translates a request. The error is a *provider.UnsupportedError.
-func newRequest(req provider.Request, field config.MaxTokensField) (*chatRequest, error) {
-	r := &chatRequest{Model: req.Model, Temperature: req.Temperature, Stop: req.StopSequences}
+// newParams translates a request. The error is a *provider.UnsupportedError.
+func newParams(req provider.Request, field config.MaxTokensField) (*openai.ChatCompletionNewParams, error) {
+	p := &openai.ChatCompletionNewParams{Model: req.Model}
 	if field == config.MaxTokens {
-		r.MaxTokens = req.MaxTokens
+		p.MaxTokens = param.NewOpt(req.MaxTokens)
 	} else {
-		r.MaxCompletionTokens = req.MaxTokens
+		p.MaxCompletionTokens = param.NewOpt(req.MaxTokens)
+	}
+	if req.Temperature != nil {
+		p.Temperature = param.NewOpt(*req.Temperature)
+	}
+	if len(req.StopSequences) > 0 {
+		p.Stop = openai.ChatCompletionNewParamsStopUnion{OfStringArray: req.StopSequences}
 	}
 	if req.SystemPrompt != "" {
-		r.Messages = append(r.Messages, message{Role: roleSystem, Content: req.SystemPrompt})
+		p.Messages = append(p.Messages, openai.SystemMessage(req.SystemPrompt))
 	}
 	for _, m := range req.Messages {
 		messages, err := newMessages(m)
 		if err != nil {
 			return nil, err
 		}
-		r.Messages = append(r.Messages, messages...)
+		p.Messages = append(p.Messages, messages...)
 	}
-	for _, t := range req.Tools {
-		r.Tools = append(r.Tools, tool{typeFunction, function{t.Name, t.Description, t.InputSchema}})
+	for _, tool := range req.Tools {
+		p.Tools = append(p.Tools, newTool(tool))
 	}
 	// The API refuses a choice without tools to choose from.
-	if len(r.Tools) > 0 {
-		r.ToolChoice = req.ToolChoice
+	if req.ToolChoice != "" && len(p.Tools) > 0 {
+		p.ToolChoice = openai.ChatCompletionToolChoiceOptionUnionParam{OfAuto: param.NewOpt(req.ToolChoice)}
 	}
-	return r, nil
+	return p, nil
 }
 
-func newMessages(m wire.SamplingMessage) ([]message, error) {
+// newTool passes the schema on as it came: a map would lose the order of its
+// keys and the precision of its numbers.
+func newTool(tool wire.Tool) openai.ChatCompletionToolUnionParam {
+	return openai.ChatCompletionFunctionTool(param.Override[shared.FunctionDefinitionParam](struct {
+		Name        string          `json:"name"`
+		Description string          `json:"description,omitempty"`
+		Parameters  json.RawMessage `json:"parameters"`
+	}{tool.Name, tool.Description, tool.InputSchema}))
+}
+
+func newMessages(m wire.SamplingMessage) ([]openai.ChatCompletionMessageParamUnion, error) {
 	if m.Role == wire.RoleAssistant {
 		return assistantMessage(m.Content)
 	}
@@ -61,15 +81,15 @@ func newMessages(m wire.SamplingMessage) ([]message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []message{userMessage(parts)}, nil
+	return []openai.ChatCompletionMessageParamUnion{userMessage(parts)}, nil
 }
 
 // assistantMessage puts text and tool calls into one message, as the API's own
 // answers do.
-func assistantMessage(blocks []wire.Content) ([]message, error) {
+func assistantMessage(blocks []wire.Content) ([]openai.ChatCompletionMessageParamUnion, error) {
 	var (
 		texts []string
-		msg   = message{Role: roleAssistant}
+		msg   openai.ChatCompletionAssistantMessageParam
 	)
 	for _, b := range blocks {
 		switch b.Type {
@@ -80,7 +100,14 @@ func assistantMessage(blocks []wire.Content) ([]message, error) {
 			if err != nil {
 				return nil, &provider.UnsupportedError{What: "the input of a tool_use is not valid JSON"}
 			}
-			msg.ToolCalls = append(msg.ToolCalls, toolCall{b.ID, typeFunction, functionCall{b.Name, arguments}})
+			msg.ToolCalls = append(msg.ToolCalls, openai.ChatCompletionMessageToolCallUnionParam{
+				OfFunction: &openai.ChatCompletionMessageFunctionToolCallParam{
+					ID: b.ID,
+					Function: openai.ChatCompletionMessageFunctionToolCallFunctionParam{
+						Name: b.Name, Arguments: arguments,
+					},
+				},
+			})
 		case wire.ContentImage, wire.ContentAudio:
 			return nil, &provider.UnsupportedError{What: "the model provider takes " + b.Type + " content in user messages only"}
 		default:
@@ -88,16 +115,16 @@ func assistantMessage(blocks []wire.Content) ([]message, error) {
 		}
 	}
 	if len(texts) > 0 || len(msg.ToolCalls) == 0 {
-		msg.Content = strings.Join(texts, "\n")
+		msg.Content.OfString = param.NewOpt(strings.Join(texts, "\n"))
 	}
-	return []message{msg}, nil
+	return []openai.ChatCompletionMessageParamUnion{{OfAssistant: &msg}}, nil
 }
 
 // toolMessages answers each tool call by a message of its own, in order, and
 // after them what the tool role cannot carry.
-func toolMessages(blocks []wire.Content) ([]message, error) {
+func toolMessages(blocks []wire.Content) ([]openai.ChatCompletionMessageParamUnion, error) {
 	var (
-		messages []message
+		messages []openai.ChatCompletionMessageParamUnion
 		media    []part
 	)
 	for _, b := range blocks {
@@ -130,7 +157,7 @@ func toolMessages(blocks []wire.Content) ([]message, error) {
 		if b.IsError {
 			text = "Error: " + text
 		}
-		messages = append(messages, message{Role: roleTool, Content: text, ToolCallID: b.ToolUseID})
+		messages = append(messages, openai.ToolMessage(text, b.ToolUseID))
 	}
 	if media != nil {
 		messages = append(messages, userMessage(media))
@@ -141,15 +168,15 @@ func toolMessages(blocks []wire.Content) ([]message, error) {
 // part is one piece of a user message: a text, or something else.
 type part struct {
 	text  string
-	media *contentPart
+	media *openai.ChatCompletionContentPartUnionParam
 }
 
 // userMessage writes text alone as a string, which every compatible server
 // understands, and a list of parts only where it has to.
-func userMessage(parts []part) message {
+func userMessage(parts []part) openai.ChatCompletionMessageParamUnion {
 	var (
 		texts []string
-		list  []contentPart
+		list  []openai.ChatCompletionContentPartUnionParam
 		mixed bool
 	)
 	for _, p := range parts {
@@ -159,12 +186,12 @@ func userMessage(parts []part) message {
 			continue
 		}
 		texts = append(texts, p.text)
-		list = append(list, contentPart{Type: "text", Text: &p.text})
+		list = append(list, openai.TextContentPart(p.text))
 	}
 	if mixed {
-		return message{Role: roleUser, Content: list}
+		return openai.UserMessage(list)
 	}
-	return message{Role: roleUser, Content: strings.Join(texts, "\n")}
+	return openai.UserMessage(strings.Join(texts, "\n"))
 }
 
 func userParts(blocks []wire.Content) ([]part, error) {
@@ -211,9 +238,10 @@ func imagePart(mimeType, data string) (part, error) {
 	if !imageTypes[mimeType] {
 		return part{}, &provider.UnsupportedError{What: "the model provider takes images of type image/jpeg, image/png, image/gif and image/webp only"}
 	}
-	return part{media: &contentPart{
-		Type: "image_url", ImageURL: &imageURL{"data:" + mimeType + ";base64," + data},
-	}}, nil
+	p := openai.ImageContentPart(openai.ChatCompletionContentPartImageImageURLParam{
+		URL: "data:" + mimeType + ";base64," + data,
+	})
+	return part{media: &p}, nil
 }
 
 func audioPart(mimeType, data string) (part, error) {
@@ -221,7 +249,10 @@ func audioPart(mimeType, data string) (part, error) {
 	if !ok {
 		return part{}, &provider.UnsupportedError{What: "the model provider takes audio of type audio/wav and audio/mpeg only"}
 	}
-	return part{media: &contentPart{Type: "input_audio", InputAudio: &inputAudio{data, format}}}, nil
+	p := openai.InputAudioContentPart(openai.ChatCompletionContentPartInputAudioInputAudioParam{
+		Data: data, Format: format,
+	})
+	return part{media: &p}, nil
 }
 
 func unsupported(contentType string) error {

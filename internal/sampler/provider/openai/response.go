@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 
+	openai "github.com/openai/openai-go/v3"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -11,11 +13,11 @@ import (
 // newResponse translates an answer. asked is the model to name where the answer
 // names none. What cannot be passed on faithfully is an error: an answer that
 // was guessed is worse than none.
-func newResponse(answer *completion, asked string) (*provider.Response, error) {
-	if len(answer.Choices) == 0 {
+func newResponse(completion *openai.ChatCompletion, asked string) (*provider.Response, error) {
+	if completion == nil || len(completion.Choices) == 0 {
 		return nil, unusable("its answer has no choices")
 	}
-	choice := answer.Choices[0]
+	choice := completion.Choices[0]
 	message := choice.Message
 
 	var blocks []wire.Content
@@ -42,15 +44,15 @@ func newResponse(answer *completion, asked string) (*provider.Response, error) {
 	if message.Refusal != "" && stop == wire.StopEndTurn {
 		stop = wire.StopRefusal
 	}
-	model := answer.Model
+	model := completion.Model
 	if model == "" {
 		model = asked
 	}
 	return &provider.Response{
 		Result: wire.SamplingResult{Role: wire.RoleAssistant, Content: blocks, Model: model, StopReason: stop},
 		Usage: provider.Usage{
-			InputTokens:  max(0, answer.Usage.PromptTokens),
-			OutputTokens: max(0, answer.Usage.CompletionTokens),
+			InputTokens:  max(0, completion.Usage.PromptTokens),
+			OutputTokens: max(0, completion.Usage.CompletionTokens),
 		},
 	}, nil
 }
@@ -75,7 +77,7 @@ func stopReason(finish string, usesTools bool) string {
 
 // toolUse refuses arguments that are no JSON object, also those that a limit on
 // tokens cut off: the server would run the tool with something nobody said.
-func toolUse(call toolCall) (*wire.Content, error) {
+func toolUse(call openai.ChatCompletionMessageToolCallUnion) (*wire.Content, error) {
 	if call.Function.Name == "" || call.ID == "" {
 		return nil, malformed("a tool call has no name or id")
 	}
