@@ -179,10 +179,10 @@ func TestStatesOutliveWhatChangesBetweenRounds(t *testing.T) {
 	sealed := func(o *Options) { o.Sealer, o.Sampling = sealer, alwaysSampled() }
 	endpoint, _ := newFront(t, server, sealed)
 	other, _ := newFront(t, server, sealed) // a replica
-	state := stateOf(t, askModern(t, endpoint, modernCall("1", plainMeta, ""), "Traceparent", "1", "Authorization", "Bearer mine"), theirInputs)
+	state := stateOf(t, askModern(t, endpoint, modernCall("1", plainMeta, ""), "Traceparent", "1", "X-Amzn-Trace-Id", "1", "Authorization", "Bearer mine"), theirInputs)
 	body := `{"id":2,"jsonrpc":"2.0","method":"tools/call","params":{` + strings.Replace(plainMeta, "{", `{"progressToken":7,`, 1) +
 		`,"inputResponses":{},"requestState":"` + state + `", "arguments":{ "a":1.0 },"name":"\u0078"}}`
-	got := askModern(t, other, body, "Traceparent", "2", "Authorization", "Bearer mine")
+	got := askModern(t, other, body, "Traceparent", "2", "X-Amzn-Trace-Id", "2", "X-Datadog-Trace-Id", "3", "Authorization", "Bearer mine")
 	if want := `{"jsonrpc":"2.0","id":2,"result":{}}`; got.body != want {
 		t.Errorf("got %s, want %s", got.body, want)
 	}

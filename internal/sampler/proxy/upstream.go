@@ -230,10 +230,12 @@ func credentialOf(header http.Header) credential {
 func variesByRequest(name string) bool {
 	switch name {
 	case "Traceparent", "Tracestate", "Baggage", "User-Agent", "X-Request-Id", "Cache-Control",
-		"Pragma", "Date", "Priority", "Referer", headerLastEventID:
+		"Pragma", "Date", "Priority", "Referer", headerLastEventID,
+		"X-Correlation-Id", "X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Uber-Trace-Id", "Sentry-Trace", "Cf-Ray",
+		"X-Envoy-Attempt-Count", "X-Envoy-Expected-Rq-Timeout-Ms":
 		return true
 	}
-	for _, prefix := range []string{"Accept", "Content-", "Mcp-", "Sec-Fetch-", "X-B3-"} {
+	for _, prefix := range []string{"Accept", "Content-", "Mcp-", "Sec-Fetch-", "X-B3-", "X-Datadog-"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}
