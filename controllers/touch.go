@@ -147,7 +147,8 @@ func behind(pod string, findings []observe.Finding, hash string) bool {
 		return false
 	}
 	report := findings[i].Report
-	lacks := func(f statusz.File) bool { return f.State == statusz.CredentialMissing }
+	refused := report.Server.State == statusz.ServerUnauthorized
+	lacks := func(f statusz.File) bool { return refused || f.State == statusz.CredentialMissing }
 	return report.ConfigHash != hash || slices.ContainsFunc(report.Files, lacks) || slices.ContainsFunc(report.Providers, func(p statusz.Provider) bool {
 		return p.Credential == statusz.CredentialMissing || p.State == statusz.ProviderRefused
 	})

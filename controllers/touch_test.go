@@ -103,14 +103,18 @@ func TestWhichPodsAreTouched(t *testing.T) {
 		going      bool
 		want       bool
 	}{
-		"touched for another configuration":          {annotation: "other", want: true},
-		"never touched, and it has the newest":       {report: &statusz.Report{ConfigHash: "HASH"}},
-		"never touched, and it is behind":            {report: &statusz.Report{ConfigHash: "other"}, want: true},
-		"touched, and it still is behind":            {annotation: "HASH", report: &statusz.Report{ConfigHash: "other"}, want: true},
-		"touched, and it has the newest":             {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH"}},
-		"a key is missing":                           {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}, want: true},
-		"a key is refused":                           {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: refused}, want: true},
-		"a header of the server is missing":          {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Files: []statusz.File{{Path: "f", State: statusz.CredentialMissing}}}, want: true},
+		"touched for another configuration":    {annotation: "other", want: true},
+		"never touched, and it has the newest": {report: &statusz.Report{ConfigHash: "HASH"}},
+		"never touched, and it is behind":      {report: &statusz.Report{ConfigHash: "other"}, want: true},
+		"touched, and it still is behind":      {annotation: "HASH", report: &statusz.Report{ConfigHash: "other"}, want: true},
+		"touched, and it has the newest":       {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH"}},
+		"a key is missing":                     {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}, want: true},
+		"a key is refused":                     {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: refused}, want: true},
+		"a header of the server is missing":    {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Files: []statusz.File{{Path: "f", State: statusz.CredentialMissing}}}, want: true},
+		"the server refuses the header": {annotation: "HASH", report: &statusz.Report{
+			ConfigHash: "HASH", Files: []statusz.File{{Path: "f", State: statusz.CredentialLoaded}}, Server: statusz.Server{State: statusz.ServerUnauthorized},
+		}, want: true},
+		"the server wants its callers' credentials":  {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Server: statusz.Server{State: statusz.ServerUnauthorized}}},
 		"a key is missing, and it was touched often": {annotation: "HASH.16.1800000000", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}},
 		"it is behind, but it is going":              {annotation: "other", report: &statusz.Report{ConfigHash: "other"}, going: true},
 		"nobody knows what it has, nothing is new":   {annotation: "HASH"},

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -131,6 +133,15 @@ func (s *space) kill(t *testing.T, pod corev1.Pod) {
 	must(t, s.client.Delete(t.Context(), &pod, client.GracePeriodSeconds(0)))
 }
 
+// gone waits until a pod that was killed has ended: the API server says so before
+// the node has heard of it.
+func (c *callers) gone(pod corev1.Pod, port int) {
+	c.t.Helper()
+	start := time.Now()
+	c.tell("/gone", url.Values{"addr": {net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port))}})
+	c.t.Logf("nothing listens in %s any more after another %s", pod.Name, time.Since(start).Round(time.Millisecond))
+}
+
 // Nothing is lost with the only sampler of a server: its sessions are sealed in
 // their own names. The one SDK samples on the stream of a call, the other on the
 // session's own, which the next sampler has to open again.
@@ -153,7 +164,9 @@ func testSessionsOutliveTheSampler(t *testing.T) {
 			pods, _ := s.samplers(t, server, 1)
 			start := time.Now()
 			s.kill(t, pods[0])
-			c.all("the only sampler was killed", "summarize")
+			c.all("while the only sampler is killed", "summarize")
+			c.gone(pods[0], 8080)
+			c.all("the only sampler is dead", "summarize")
 			t.Logf("all sessions went on %s after it was killed", time.Since(start).Round(time.Millisecond))
 			c.all("and again", "summarize")
 		})
@@ -176,7 +189,9 @@ func testSessionsOfTwoSamplers(t *testing.T) {
 
 	start := time.Now()
 	s.kill(t, pods[0])
-	c.all("one of two samplers was killed", "summarize", both[1])
+	c.all("while one of two samplers is killed", "summarize", both[1])
+	c.gone(pods[0], 8080)
+	c.all("one of two samplers is dead", "summarize", both[1])
 	t.Logf("all sessions went on %s after it was killed", time.Since(start).Round(time.Millisecond))
 	_, now := s.samplers(t, server, 2)
 	c.all("with a new sampler beside the old one", "summarize", now...)
@@ -213,6 +228,7 @@ func testSessionsOfAServerPod(t *testing.T) {
 	gone := pods[0].Name
 	start := time.Now()
 	s.kill(t, pods[0])
+	c.gone(pods[0], 8000)
 	after := c.tell("/call", url.Values{"tool": {"where"}})
 	t.Logf("%s was killed: %s, in %s", gone, after, time.Since(start).Round(time.Millisecond))
 	if want := map[string]int{gone: before.Texts[gone]}; !maps.Equal(after.Lost, want) {

@@ -6,8 +6,9 @@
 //	POST /call?tool=NAME[&url=URL…]      one call in each session, by the next address in turn
 //	POST /loop?tool=NAME[&url=URL…]      call in every session, over and over
 //	POST /stop                           end that
+//	POST /gone?addr=HOST:PORT            answer when nothing listens there any more
 //
-// All but /loop answer with a Report. A session that gets 404 is lost and stays
+// /open, /call and /stop answer with a Report. A session that gets 404 is lost and stays
 // so: nothing here begins a second one in its place.
 package main
 
@@ -16,6 +17,7 @@ import (
 	"encoding/json"
 	"flag"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -101,6 +103,7 @@ func newDriver() http.Handler {
 	mux.HandleFunc("POST /call", d.call)
 	mux.HandleFunc("POST /loop", d.begin)
 	mux.HandleFunc("POST /stop", d.end)
+	mux.HandleFunc("POST /gone", gone)
 	return mux
 }
 
@@ -187,6 +190,20 @@ func (d *driver) end(w http.ResponseWriter, _ *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	answer(w, d.loop)
+}
+
+// gone waits until a pod that was deleted has really ended.
+func gone(w http.ResponseWriter, r *http.Request) {
+	for {
+		dialer := net.Dialer{Timeout: time.Second}
+		conn, err := dialer.DialContext(r.Context(), "tcp", r.URL.Query().Get("addr"))
+		if err != nil {
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		_ = conn.Close() // it was only asked for
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // each does something in all sessions at the same time.

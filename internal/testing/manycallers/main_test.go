@@ -73,6 +73,25 @@ func TestEverySessionIsAccountedFor(t *testing.T) {
 	}
 }
 
+func TestWhatListensIsNotGone(t *testing.T) {
+	driver := httptest.NewServer(newDriver())
+	t.Cleanup(driver.Close)
+	server := httptest.NewServer(http.NotFoundHandler())
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		tell(t, driver.URL, "/gone", url.Values{"addr": {server.Listener.Addr().String()}})
+	}()
+	tell(t, driver.URL, "/stop", nil) // the driver is at work
+	select {
+	case <-answered:
+		t.Error("it says that a server is gone which is there")
+	default:
+	}
+	server.Close()
+	<-answered
+}
+
 func TestWithoutAnAnswerACallIsTriedAgain(t *testing.T) {
 	backend := newServer(t, "a")
 	var down atomic.Int32
