@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -54,7 +55,9 @@ func runSoak(ctx context.Context, o options, to io.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	soaking := &soak{target: load.Target{Addr: p.addr, Path: peer.Path}, free: make(chan *load.Caller, soakSessions)}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	soaking := &soak{target: load.Target{Addr: p.addr, Path: peer.Path}, free: make(chan *load.Caller, soakSessions), fail: cancel}
 	for range soakSessions {
 		c, err := soaking.open()
 		if err != nil {
@@ -62,9 +65,6 @@ func runSoak(ctx context.Context, o options, to io.Writer) (int, error) {
 		}
 		soaking.free <- c
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	soaking.fail = cancel
 	var workers sync.WaitGroup
 	ticks := time.NewTicker(soakGap)
 	defer ticks.Stop()
@@ -85,7 +85,7 @@ func runSoak(ctx context.Context, o options, to io.Writer) (int, error) {
 	return writeVerdicts(to, judgeSoak(points)), nil
 }
 
-var errSoakOver = fmt.Errorf("the time is over")
+var errSoakOver = errors.New("the time is over")
 
 // soak is the callers of a soak.
 type soak struct {
@@ -196,7 +196,7 @@ func look(ctx context.Context, p *process) (point, error) {
 			return at, nil
 		}
 	}
-	return at, fmt.Errorf("the metrics have no go_goroutines")
+	return at, errors.New("the metrics have no go_goroutines")
 }
 
 // judgeSoak sets the last third against the one before it.
