@@ -28,7 +28,7 @@ func (s *Server) adminHandler() http.Handler {
 		enc.SetIndent("", "  ")
 		_ = enc.Encode(s.report()) // the reader is gone: nobody is left to tell
 	})
-	mux.Handle("GET /metrics", s.metrics)
+	mux.Handle("GET /metrics", s.telemetry)
 	return mux
 }
 

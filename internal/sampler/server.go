@@ -63,7 +63,6 @@ type Server struct {
 	live      *live
 	mcp       net.Listener
 	admin     net.Listener
-	metrics   http.Handler
 	draining  atomic.Bool
 	finding   atomic.Pointer[statusz.Server]
 	telemetry *telemetry.Telemetry
@@ -75,11 +74,8 @@ func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{Options: o}
+	s := &Server{Options: o, telemetry: telemetry.New()}
 	var err error
-	if s.telemetry, s.metrics, err = telemetry.New(); err != nil {
-		return nil, fmt.Errorf("set up metrics: %w", err)
-	}
 	s.live = newLive(&o, s.telemetry)
 	s.file = reload.New(o.ConfigPath, o.Log, s.live.use)
 	if err := s.file.Load(); err != nil {
@@ -158,11 +154,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop()
 	s.live.close()
 	_ = admin.Close()
-	err := g.Wait()
-	if shutdownErr := s.telemetry.Shutdown(context.WithoutCancel(ctx)); err == nil && shutdownErr != nil {
-		err = fmt.Errorf("end metrics: %w", shutdownErr)
-	}
-	return err
+	return g.Wait()
 }
 
 // protocols are those of callers: gateways speak HTTP/2 without TLS to what is

@@ -151,7 +151,7 @@ func (o *outcome) fail(err error) *wire.Error {
 // they are written all the same.
 func (e *Engine) report(ctx context.Context, sessionID string, o *outcome, took time.Duration) {
 	ctx = context.WithoutCancel(ctx)
-	e.telemetry.Request(ctx, o.decision, o.reason)
+	e.telemetry.Request(o.decision, o.reason)
 	if !o.callStart.IsZero() && o.reason != reasonUnsupportedContent {
 		op := telemetry.Operation{
 			Provider:     e.family(o.policy.Model.Provider),
@@ -163,7 +163,7 @@ func (e *Engine) report(ctx context.Context, sessionID string, o *outcome, took 
 		if o.failure != nil {
 			op.ErrorType = string(o.failure.Kind)
 		}
-		e.telemetry.Operation(ctx, op)
+		e.telemetry.Operation(op)
 	}
 
 	level := slog.LevelDebug

@@ -393,17 +393,14 @@ func TestParallelRequestsDoNotWaitForEachOther(t *testing.T) {
 }
 
 func TestRequestsAreCounted(t *testing.T) {
-	tel, handler, err := telemetry.New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	tel := telemetry.New()
 	e := start(t, fakellm.New(fakellm.Text("x"), fakellm.Error(500, "", words)), Options{Telemetry: tel})
 	e.Answer(t.Context(), "s1", plainDeclared, ask(""))
 	e.Answer(t.Context(), "s1", plainDeclared, ask(""))
 	e.Answer(t.Context(), "s1", plainDeclared, ask(`,"tools":[{"name":"t","inputSchema":{}}]`))
 	e.Answer(t.Context(), "s1", plainDeclared, nil)
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	tel.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
 		`mcp_sampling_requests_total{mcp_sampling_decision="answered",mcp_sampling_reason="DefaultModel"} 1`,
 		`mcp_sampling_requests_total{mcp_sampling_decision="failed",mcp_sampling_reason="failed"} 1`,
@@ -438,10 +435,7 @@ func debugLogger(w *bytes.Buffer) *slog.Logger {
 
 // BenchmarkAnswer is what the engine adds to a model call.
 func BenchmarkAnswer(b *testing.B) {
-	tel, _, err := telemetry.New()
-	if err != nil {
-		b.Fatal(err)
-	}
+	tel := telemetry.New()
 	e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: tel, newClient: fakeClients(&fakeProvider{})})
 	if err != nil {
 		b.Fatal(err)

@@ -1,36 +1,33 @@
 // Package telemetry counts what the sampler does. The names of the metrics
-// about model calls are those of OpenTelemetry's conventions for generative AI;
-// what those have no word for begins with mcp_sampling.
+// about model calls are those of OpenTelemetry's conventions for generative AI,
+// as Prometheus writes them; what those have no word for begins with
+// mcp_sampling.
 //
 // Every label has few values: decisions and reasons come from closed sets,
 // models from the policy. Nothing that a server, a caller or a provider can
 // choose freely becomes a label.
+//
+// Every sampler is there for one server, so what it needs when nobody calls
+// counts many times. OpenTelemetry's SDK with its exporter for Prometheus would
+// be a sixth of that, for three instruments that are scraped.
 package telemetry
 
 import (
-	"context"
-	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/otlptranslator"
-	"go.opentelemetry.io/otel/attribute"
-	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
-	"go.opentelemetry.io/otel/metric"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/semconv/v1.41.0/genaiconv"
+	"github.com/VictoriaMetrics/metrics"
 )
 
-// Names and labels of the metrics that no convention covers.
+// Names of the metrics.
 const (
 	// MetricRequests counts sampling requests by what became of them.
-	MetricRequests = "mcp_sampling.requests"
-	// LabelDecision is one of the Decisions, LabelReason why.
-	LabelDecision = "mcp_sampling.decision"
-	LabelReason   = "mcp_sampling.reason"
+	MetricRequests = "mcp_sampling_requests_total"
+	// MetricDuration is gen_ai.client.operation.duration, in seconds.
+	MetricDuration = "gen_ai_client_operation_duration_seconds"
+	// MetricTokens is gen_ai.client.token.usage.
+	MetricTokens = "gen_ai_client_token_usage"
 )
 
 // Decision says what became of a sampling request.
@@ -55,57 +52,30 @@ var (
 	tokenBounds    = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}
 )
 
-// Telemetry holds the instruments. A nil one counts nothing.
-type Telemetry struct {
-	meters   *sdkmetric.MeterProvider
-	requests metric.Int64Counter
-	duration genaiconv.ClientOperationDuration
-	tokens   genaiconv.ClientTokenUsage
+// Telemetry holds the metrics of one sampler. A nil one counts nothing.
+type Telemetry struct{ set *metrics.Set }
+
+// New returns a Telemetry without anything counted yet.
+func New() *Telemetry {
+	metrics.ExposeMetadata(true) // the types of the metrics
+	return &Telemetry{set: metrics.NewSet()}
 }
 
-// New makes the instruments, and the handler that serves them together with
-// those of the Go runtime and the process in Prometheus' format.
-func New() (*Telemetry, http.Handler, error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	exporter, err := otelprometheus.New(
-		otelprometheus.WithRegisterer(registry),
-		otelprometheus.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes),
-		otelprometheus.WithoutScopeInfo(),
-		otelprometheus.WithoutTargetInfo(),
-	)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make the metrics exporter: %w", err)
-	}
-	t := &Telemetry{meters: sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))}
-	meter := t.meters.Meter("github.com/mcp-sampling/mcp-sampling-operator")
-	if t.requests, err = meter.Int64Counter(MetricRequests,
-		metric.WithUnit("{request}"),
-		metric.WithDescription("Sampling requests by what became of them."),
-	); err != nil {
-		return nil, nil, fmt.Errorf("make the counter of requests: %w", err)
-	}
-	if t.duration, err = genaiconv.NewClientOperationDuration(meter, metric.WithExplicitBucketBoundaries(durationBounds...)); err != nil {
-		return nil, nil, fmt.Errorf("make the histogram of durations: %w", err)
-	}
-	if t.tokens, err = genaiconv.NewClientTokenUsage(meter, metric.WithExplicitBucketBoundaries(tokenBounds...)); err != nil {
-		return nil, nil, fmt.Errorf("make the histogram of tokens: %w", err)
-	}
-	return t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}), nil
+// ServeHTTP writes the metrics, with those of the Go runtime and the process, in
+// Prometheus' format.
+func (t *Telemetry) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	t.set.WritePrometheus(w)
+	metrics.WriteProcessMetrics(w)
 }
 
 // Request counts one sampling request. reason must come from a closed set.
-func (t *Telemetry) Request(ctx context.Context, decision Decision, reason string) {
+func (t *Telemetry) Request(decision Decision, reason string) {
 	if t == nil {
 		return
 	}
-	t.requests.Add(ctx, 1, metric.WithAttributes(
-		attribute.String(LabelDecision, string(decision)),
-		attribute.String(LabelReason, reason),
-	))
+	t.set.GetOrCreateCounter(series(MetricRequests,
+		"mcp_sampling_decision", string(decision), "mcp_sampling_reason", reason)).Inc()
 }
 
 // Operation is one call of a model.
@@ -123,32 +93,42 @@ type Operation struct {
 }
 
 // Operation records one call of a model.
-func (t *Telemetry) Operation(ctx context.Context, op Operation) {
+func (t *Telemetry) Operation(op Operation) {
 	if t == nil {
 		return
 	}
-	name, chat := genaiconv.ProviderNameAttr(op.Provider), genaiconv.OperationNameChat
-	model := t.duration.AttrRequestModel(op.Model)
-	attrs := []attribute.KeyValue{model}
+	what := []string{"gen_ai_operation_name", "chat", "gen_ai_provider_name", op.Provider, "gen_ai_request_model", op.Model}
+	duration := what
 	if op.ErrorType != "" {
-		attrs = append(attrs, t.duration.AttrErrorType(genaiconv.ErrorTypeAttr(op.ErrorType)))
+		duration = append([]string{"error_type", op.ErrorType}, what...)
 	}
-	t.duration.Record(ctx, op.Duration.Seconds(), chat, name, attrs...)
-	if op.InputTokens > 0 {
-		t.tokens.Record(ctx, op.InputTokens, chat, name, genaiconv.TokenTypeInput, model)
-	}
-	if op.OutputTokens > 0 {
-		t.tokens.Record(ctx, op.OutputTokens, chat, name, genaiconv.TokenTypeOutput, model)
+	t.set.GetOrCreatePrometheusHistogramExt(series(MetricDuration, duration...), durationBounds).Update(op.Duration.Seconds())
+	for kind, count := range map[string]int64{"input": op.InputTokens, "output": op.OutputTokens} {
+		if count > 0 {
+			name := series(MetricTokens, append(what[:len(what):len(what)], "gen_ai_token_type", kind)...)
+			t.set.GetOrCreatePrometheusHistogramExt(name, tokenBounds).Update(float64(count))
+		}
 	}
 }
 
-// Shutdown ends the meters.
-func (t *Telemetry) Shutdown(ctx context.Context) error {
-	if t == nil {
-		return nil
+// escape writes a label's value as Prometheus reads it.
+var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// series names one series: the metric with labels, which are pairs of a name and
+// a value.
+func series(metric string, labels ...string) string {
+	var b strings.Builder
+	b.WriteString(metric)
+	separator := byte('{')
+	for i := 0; i < len(labels); i += 2 {
+		b.WriteByte(separator)
+		b.WriteString(labels[i])
+		b.WriteByte('=')
+		b.WriteByte('"')
+		b.WriteString(escape.Replace(labels[i+1]))
+		b.WriteByte('"')
+		separator = ','
 	}
-	if err := t.meters.Shutdown(ctx); err != nil {
-		return fmt.Errorf("end the meters: %w", err)
-	}
-	return nil
+	b.WriteByte('}')
+	return b.String()
 }

@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
+	"go.opentelemetry.io/otel/semconv/v1.41.0/genaiconv"
 	"go.uber.org/goleak"
 )
 
@@ -24,15 +27,12 @@ func scrape(t *testing.T, h http.Handler) string {
 }
 
 func TestMetricsCarryTheConventionsNames(t *testing.T) {
-	tel, handler, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tel.Request(t.Context(), Answered, "DefaultModel")
-	tel.Request(t.Context(), Refused, "MaxTokensExceeded")
-	tel.Operation(t.Context(), Operation{Provider: "openai", Model: "m", Duration: 1500 * time.Millisecond, InputTokens: 11, OutputTokens: 7})
-	tel.Operation(t.Context(), Operation{Provider: "openai", Model: "m", Duration: time.Second, ErrorType: "timeout"})
-	text := scrape(t, handler)
+	tel := New()
+	tel.Request(Answered, "DefaultModel")
+	tel.Request(Refused, "MaxTokensExceeded")
+	tel.Operation(Operation{Provider: "openai", Model: "m", Duration: 1500 * time.Millisecond, InputTokens: 11, OutputTokens: 7})
+	tel.Operation(Operation{Provider: "openai", Model: "m", Duration: time.Second, ErrorType: "timeout"})
+	text := scrape(t, tel)
 
 	label := func(key string, value string) string {
 		return strings.ReplaceAll(key, ".", "_") + `="` + value + `"`
@@ -57,29 +57,41 @@ func TestMetricsCarryTheConventionsNames(t *testing.T) {
 			t.Errorf("%s: no %s in\n%s", what, want, text)
 		}
 	}
-	if err := tel.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestTheNamesAreThoseOfTheConventions(t *testing.T) {
-	tel, _, err := New()
+	prometheus := func(name, suffix string) string { return strings.ReplaceAll(name, ".", "_") + suffix }
+	if want := prometheus(genaiconv.ClientOperationDuration{}.Name(), "_seconds"); MetricDuration != want {
+		t.Errorf("duration is called %s, want %s", MetricDuration, want)
+	}
+	if unit := (genaiconv.ClientOperationDuration{}).Unit(); unit != "s" {
+		t.Errorf("the convention's unit of durations is %s", unit)
+	}
+	if want := prometheus(genaiconv.ClientTokenUsage{}.Name(), ""); MetricTokens != want {
+		t.Errorf("token usage is called %s, want %s", MetricTokens, want)
+	}
+}
+
+func TestAModelCanHaveAnyName(t *testing.T) {
+	tel := New()
+	tel.Operation(Operation{Provider: "openai", Model: "a \"b\" \\ {c}, d=\"é\"\n", Duration: time.Second})
+	want := `gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="a \"b\" \\ {c}, d=\"é\"\n"} 1`
+	text := scrape(t, tel)
+	if !strings.Contains(text, want) {
+		t.Errorf("no %s in\n%s", want, text)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("Prometheus cannot read it: %v", err)
 	}
-	if got := tel.duration.Name(); got != "gen_ai.client.operation.duration" {
-		t.Errorf("duration is called %s", got)
-	}
-	if got := tel.tokens.Name(); got != "gen_ai.client.token.usage" {
-		t.Errorf("token usage is called %s", got)
+	if got := families[MetricDuration].GetType().String(); got != "HISTOGRAM" {
+		t.Errorf("durations are of type %s", got)
 	}
 }
 
 func TestWithoutTelemetryNothingHappens(t *testing.T) {
 	var tel *Telemetry
-	tel.Request(t.Context(), Answered, "x")
-	tel.Operation(t.Context(), Operation{})
-	if err := tel.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	tel.Request(Answered, "x")
+	tel.Operation(Operation{})
 }
