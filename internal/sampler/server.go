@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,9 @@ const (
 	// settleTime is how long a sampler that is to end goes on serving although
 	// it is no longer ready, until nobody sends it new calls.
 	settleTime = 3 * time.Second
+	// settledAfter is when the start is over, and with it what it needed memory
+	// for, which nobody would give back as long as nobody calls.
+	settledAfter = 2 * time.Second
 )
 
 // Options configure a Server. All but Advertise, Log and Version are required.
@@ -146,6 +150,8 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	})
 	g.Go(func() error { s.runResident(failed); return nil })
+	free := time.AfterFunc(settledAfter, debug.FreeOSMemory)
+	defer free.Stop()
 	s.Log.Info("the sampler serves", "listen", s.mcp.Addr().String(), "admin", s.admin.Addr().String(),
 		"server", s.live.current().cfg.Server.Name, "configHash", s.live.current().hash)
 
