@@ -57,7 +57,7 @@ sizes: ## Print sizes of images and CRDs, and the memory of an idle sampler, bes
 ##@ Test
 
 .PHONY: test
-test: ## Everything: unit, API server, chart, data plane, end to end (installs what it needs)
+test: ## Everything: unit, API server, chart, data plane, peers, end to end (installs what it needs)
 	@hack/test.sh all
 
 .PHONY: test-unit

@@ -46,6 +46,7 @@ var otherCallers = []struct {
 // TestCallersWithoutSampling lets callers of other makers call a tool that
 // samples.
 func TestCallersWithoutSampling(t *testing.T) {
+	t.Parallel()
 	for era, server := range map[string]struct {
 		start func(t *testing.T) string
 		tool  samplingTool
@@ -58,6 +59,13 @@ func TestCallersWithoutSampling(t *testing.T) {
 			url := server.start(t)
 			_, modelURL := model(t)
 			through := always(t, url, modelURL)
+			// Some callers return an error of the tool like any other text.
+			answered := func(got string, err error) error {
+				if err == nil && !strings.Contains(got, server.tool.want) {
+					return fmt.Errorf("it got %q, want %q in it", got, server.tool.want)
+				}
+				return err
+			}
 			for _, c := range otherCallers {
 				if !slices.Contains(c.eras, era) {
 					continue
@@ -65,16 +73,13 @@ func TestCallersWithoutSampling(t *testing.T) {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
 					ctx, cancel := context.WithTimeout(t.Context(), hopeless)
-					_, err := c.call(ctx, t, url, era, server.tool.name, server.tool.arguments)
+					err := answered(c.call(ctx, t, url, era, server.tool.name, server.tool.arguments))
 					cancel()
 					line := row{section: callers, peer: c.name, transport: streamableHTTP, era: era, what: server.tool.name, direct: outcome(err)}
 
 					ctx, cancel = context.WithTimeout(t.Context(), patience)
 					defer cancel()
-					got, err := c.call(ctx, t, through, era, server.tool.name, server.tool.arguments)
-					if err == nil && !strings.Contains(got, server.tool.want) {
-						err = fmt.Errorf("it got %q, want %q in it", got, server.tool.want)
-					}
+					err = answered(c.call(ctx, t, through, era, server.tool.name, server.tool.arguments))
 					must(t, line, err)
 				})
 			}
@@ -85,6 +90,7 @@ func TestCallersWithoutSampling(t *testing.T) {
 // TestRoundsOfSeveralKinds has a server ask for sampling, elicitation and roots
 // in one round: the caller is asked for what the sampler leaves.
 func TestRoundsOfSeveralKinds(t *testing.T) {
+	t.Parallel()
 	url := goSDKServer(true)(t)
 	_, modelURL := model(t)
 	through := always(t, url, modelURL)

@@ -44,6 +44,7 @@ const mcpGoDrops = "mcp-go may end the stream of a call without the last of its 
 // TestConformanceSuites runs the official suites against fixtures of two
 // makers, directly and through the sampler.
 func TestConformanceSuites(t *testing.T) {
+	t.Parallel()
 	for _, run := range []struct {
 		suite, version, fixture, era string
 		start                        func(t *testing.T) string

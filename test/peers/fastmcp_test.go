@@ -60,7 +60,7 @@ var fastMCP3Tools = []samplingTool{
 	{name: "plain", arguments: text, is: "text", want: "was asked: hello"},
 	{name: "prompted", arguments: text, is: "system prompt, temperature, limit on tokens",
 		want:      "at most 77 tokens, was asked: hello",
-		wantAsked: []string{`{"content":"Be brief.","role":"system"}`, `"temperature":0`}},
+		wantAsked: []string{`"content":"Be brief."`, `"temperature":0`}},
 	{name: "conversation", arguments: text, is: "several messages", want: "was asked: hello"},
 	{name: "picture", arguments: text, is: "image", want: "was asked: hello", wantAsked: []string{"data:image/png;base64,iVBOR"}},
 	{name: "loop", arguments: text, is: "tool loop, two tools side by side", want: "was asked: hello",

@@ -193,6 +193,7 @@ var (
 // TestServersThatSample lets servers of other makers sample for a caller that
 // cannot.
 func TestServersThatSample(t *testing.T) {
+	t.Parallel()
 	for _, s := range samplingServers() {
 		t.Run(s.peer+" "+s.transport+" "+s.era, func(t *testing.T) {
 			t.Parallel()
