@@ -12,6 +12,7 @@ import (
 
 	mcpclient "github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/mcp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -84,19 +85,39 @@ func testPolicyChange(t *testing.T) {
 	}
 }
 
-// pods returns the restarts of every pod of the product, by UID.
+// pods returns the restarts of every pod of the product, by UID, when none of
+// them is on its way out any more: a sampler drains for seconds.
 func (s *space) pods(t *testing.T) map[types.UID]string {
 	t.Helper()
-	var list corev1.PodList
-	must(t, s.client.List(t.Context(), &list, client.InNamespace(s.name), client.HasLabels{"app.kubernetes.io/instance"}))
-	all := map[types.UID]string{}
-	for _, pod := range list.Items {
-		restarts := int32(0)
-		for _, status := range pod.Status.ContainerStatuses {
-			restarts += status.RestartCount
+	var all map[types.UID]string
+	eventually(t, patience, "the end of pods that are being replaced", func(ctx context.Context) error {
+		var deployments appsv1.DeploymentList
+		var pods corev1.PodList
+		ours := client.HasLabels{"app.kubernetes.io/instance"}
+		if err := errors.Join(
+			s.client.List(ctx, &deployments, client.InNamespace(s.name), ours),
+			s.client.List(ctx, &pods, client.InNamespace(s.name), ours),
+		); err != nil {
+			return err
 		}
-		all[pod.UID] = fmt.Sprintf("%s, %d restarts", pod.Name, restarts)
-	}
+		for _, d := range deployments.Items {
+			if d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas != d.Status.Replicas {
+				return fmt.Errorf("%s is being replaced", d.Name)
+			}
+		}
+		all = map[types.UID]string{}
+		for _, pod := range pods.Items {
+			if pod.DeletionTimestamp != nil {
+				return fmt.Errorf("%s is going", pod.Name)
+			}
+			restarts := int32(0)
+			for _, status := range pod.Status.ContainerStatuses {
+				restarts += status.RestartCount
+			}
+			all[pod.UID] = fmt.Sprintf("%s, %d restarts", pod.Name, restarts)
+		}
+		return nil
+	})
 	return all
 }
 

@@ -116,7 +116,7 @@ func (d *driver) open(w http.ResponseWriter, r *http.Request) {
 	}
 	fresh := make([]*session, n)
 	for i := range fresh {
-		fresh[i] = &session{url: urls[i%len(urls)]}
+		fresh[i] = &session{http: newClient(), url: urls[i%len(urls)]}
 	}
 	report := each(fresh, func(s *session) outcome { return s.open(r.Context()) })
 	d.mu.Lock()

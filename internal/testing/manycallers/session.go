@@ -18,6 +18,7 @@ const version = "2025-11-25"
 
 // session is one session, used by one goroutine at a time.
 type session struct {
+	http *http.Client
 	url  string
 	id   string
 	last string // the text of the last answer
@@ -38,11 +39,11 @@ type outcome struct {
 // errLost means 404: the server side knows nothing of the session.
 var errLost = errors.New("HTTP 404")
 
-// httpClient keeps a connection for each session, as separate callers would.
-var httpClient = &http.Client{Transport: &http.Transport{
-	MaxIdleConnsPerHost: 1000,
-	IdleConnTimeout:     time.Minute,
-}}
+// newClient keeps a connection for one session, as separate callers do: one that
+// they shared could lie idle for long and be closed in the moment of its next use.
+func newClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+}
 
 func (s *session) open(ctx context.Context) outcome {
 	start := time.Now()
@@ -170,7 +171,7 @@ func (s *session) post(ctx context.Context, message any) (*http.Response, error)
 		req.Header.Set("Mcp-Session-Id", s.id)
 		req.Header.Set("Mcp-Protocol-Version", version)
 	}
-	resp, err := httpClient.Do(req)
+	resp, err := s.http.Do(req)
 	if err != nil {
 		return nil, &noAnswerError{err}
 	}
