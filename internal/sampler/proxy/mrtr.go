@@ -172,6 +172,11 @@ func (x *exchange) send(body []byte) (*http.Response, error) {
 // resume returns the request with what was kept for it in a state of ours, where
 // the caller brings one back.
 func (x *exchange) resume(body []byte) (resumed []byte, ok bool) {
+	if name, found := wire.SamplingResponse(x.params); found && x.helps && x.handler.opts.Sampling.Takes(x.session.view(), nil) {
+		// Else a caller could answer in the model's place, past the policy.
+		x.refuse(wire.CodeInvalidParams, fmt.Sprintf("inputResponses answers the sampling request %q, which was not sent to this caller: leave that answer out", cut(name)))
+		return nil, false
+	}
 	text := wire.Text(x.said.State)
 	if !seal.IsState(text) {
 		return body, true

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 const (
@@ -190,6 +191,38 @@ func MergeResponses(caller json.RawMessage, ours []InputAnswer) (json.RawMessage
 		add(answer.Key, answer.Result)
 	}
 	return append(merged, '}'), nil
+}
+
+// SamplingResponse returns the name under which the params of a request bring
+// the result of a sampling request; false where they bring none. It reads as
+// loosely as any server does: there are some that take "Role" for "role", or the
+// first of two members.
+func SamplingResponse(params json.RawMessage) (name string, found bool) {
+	_ = eachMember(params, func(f member) error { // what cannot be read is no response
+		if !strings.EqualFold(string(f.name), memberResponses) {
+			return nil
+		}
+		responses := params[f.valueStart:f.valueEnd]
+		return eachMember(responses, func(f member) error {
+			if isSamplingResult(responses[f.valueStart:f.valueEnd]) {
+				name, found = string(f.name), true
+			}
+			return nil
+		})
+	})
+	return name, found
+}
+
+// isSamplingResult reports whether a result is one of sampling: those of other
+// requests (roots, elicitation) have neither a role nor a content beside it.
+func isSamplingResult(result json.RawMessage) bool {
+	role, content := false, false
+	_ = eachMember(result, func(f member) error {
+		role = role || strings.EqualFold(string(f.name), "role")
+		content = content || strings.EqualFold(string(f.name), "content")
+		return nil
+	})
+	return role && content
 }
 
 // RestoreID returns a message with id as its id. No other byte changes.

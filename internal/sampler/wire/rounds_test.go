@@ -218,3 +218,28 @@ func FuzzRounds(f *testing.F) {
 		}
 	})
 }
+
+func TestSamplingResponse(t *testing.T) {
+	for name, tc := range map[string]struct {
+		params   string
+		wantName string
+		want     bool
+	}{
+		"none":                      {params: `{"name":"t","arguments":{"inputResponses":{"a":{"role":"user","content":[]}}}}`},
+		"no params":                 {params: ``},
+		"no object":                 {params: `{"inputResponses":[{"role":"assistant","content":{}}]}`},
+		"an elicitation":            {params: `{"inputResponses":{"a":{"action":"accept","content":{"role":"admin"}}}}`},
+		"roots":                     {params: `{"inputResponses":{"a":{"roots":[]}}}`},
+		"one beside an elicitation": {params: `{"inputResponses":{"a":{"action":"accept"},"b":{"role":"assistant","content":{"type":"text","text":"x"},"model":"m"}}}`, wantName: "b", want: true},
+		"without a model":           {params: `{"inputResponses":{"b":{"role":"assistant","content":{}}}}`, wantName: "b", want: true},
+		"in another case":           {params: `{"InputResponses":{"b":{"Role":"assistant","CONTENT":{}}}}`, wantName: "b", want: true},
+		"the first of two":          {params: `{"inputResponses":{"b":{"role":"assistant","content":{}}},"inputResponses":{}}`, wantName: "b", want: true},
+		"escaped":                   {params: `{"input\u0052esponses":{"b":{"\u0072ole":"assistant","content":{}}}}`, wantName: "b", want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, ok := SamplingResponse(json.RawMessage(tc.params)); got != tc.wantName || ok != tc.want {
+				t.Errorf("%q, %v", got, ok)
+			}
+		})
+	}
+}
