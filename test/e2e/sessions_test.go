@@ -237,15 +237,30 @@ func testSessionsOfAServerPod(t *testing.T) {
 	}
 }
 
-// While samplers are replaced, no call fails.
+// While samplers are replaced, no call fails, and no session is lost.
 func testRollingUpdateOfSamplers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		server   *mcpv1alpha1.MCPServer
+		replicas int
+	}{
+		"two in front of a go-sdk server":  {newServer("gosdk", running(peersImage(), "/gosdkserver")), 2},
+		"one in front of an mcp-go server": {newServer("mcpgo"), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			replaceSamplers(t, tt.server, tt.replicas)
+		})
+	}
+}
+
+func replaceSamplers(t *testing.T, server *mcpv1alpha1.MCPServer, replicas int) {
 	s := newSpace(t)
 	s.runFakeModel(t)
-	server, policy := newServer("gosdk", running(peersImage(), "/gosdkserver")), newPolicy("policy", "gosdk")
-	server.Spec.Sampler.Replicas = new(int32(2))
+	policy := newPolicy("policy", server.Name)
+	server.Spec.Sampler.Replicas = new(int32(replicas))
 	s.create(t, server, policy)
 	s.awaitReady(t, server, policy)
-	old, _ := s.samplers(t, server, 2)
+	old, _ := s.samplers(t, server, replicas)
 	c := s.callers(t)
 	c.open(server.Status.URL)
 	c.tell("/loop", url.Values{"tool": {"summarize"}})
@@ -261,7 +276,8 @@ func testRollingUpdateOfSamplers(t *testing.T) {
 		if err := s.get(ctx, deployment); err != nil {
 			return err
 		}
-		if d := deployment.Status; d.ObservedGeneration < deployment.Generation || d.UpdatedReplicas != 2 || d.Replicas != 2 || d.ReadyReplicas != 2 {
+		want := int32(replicas)
+		if d := deployment.Status; d.ObservedGeneration < deployment.Generation || d.UpdatedReplicas != want || d.Replicas != want || d.ReadyReplicas != want {
 			return fmt.Errorf("it is at %+v", d)
 		}
 		for _, pod := range old {
@@ -277,8 +293,8 @@ func testRollingUpdateOfSamplers(t *testing.T) {
 	})
 	took := time.Since(start)
 	got := c.tell("/stop", nil)
-	t.Logf("both samplers were replaced in %s under %d calls: %d failed, %d sessions lost, the slowest call took %s",
-		took.Round(time.Millisecond), got.OK, got.Failed, len(got.Lost), got.Slowest.Round(time.Millisecond))
+	t.Logf("%d samplers were replaced in %s under %d calls: %d failed, %d sessions lost, the slowest call took %s",
+		replicas, took.Round(time.Millisecond), got.OK, got.Failed, len(got.Lost), got.Slowest.Round(time.Millisecond))
 	if got.Failed != 0 || len(got.Lost) != 0 || got.OK < many {
 		t.Errorf("want no call to fail: %s", got)
 	}
