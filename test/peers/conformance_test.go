@@ -21,6 +21,14 @@ const suitePatience = 3 * time.Minute
 // The session era's newest version, at which the suites run its scenarios.
 const legacyVersion = "2025-11-25"
 
+// The fixtures of the suites.
+const (
+	goSDKFixture = "go-sdk everything-server"
+	mcpGoFixture = "mcp-go conformance server"
+)
+
+func goSDKBridge(t *testing.T) string { return bridge(t, lab.goSDK) }
+
 // unlike are checks that cannot come out the same through a sampler, with the
 // reason.
 var unlike = map[string]string{
@@ -33,7 +41,7 @@ const servesTheUndeclared = `a tool that needs sampling is called by a caller th
 // varying are scenarios that fail or pass directly by chance, with the reason.
 // The other fixture has them steady.
 var varying = map[string]map[string]string{
-	"mcp-go conformance server": {
+	mcpGoFixture: {
 		"tools-call-with-logging":  mcpGoDrops,
 		"tools-call-with-progress": mcpGoDrops,
 	},
@@ -46,24 +54,31 @@ const mcpGoDrops = "mcp-go may end the stream of a call without the last of its 
 func TestConformanceSuites(t *testing.T) {
 	t.Parallel()
 	for _, run := range []struct {
-		suite, version, fixture, era string
-		start                        func(t *testing.T) string
+		suite, version, fixture, transport string
+		start                              func(t *testing.T) string
 	}{
-		{"conformance-0.1", legacyVersion, "go-sdk everything-server", legacy, goSDKServer(false)},
-		{"conformance-0.1", legacyVersion, "mcp-go conformance server", legacy, mcpGoServer},
-		{"conformance-0.2", legacyVersion, "go-sdk everything-server", legacy, goSDKServer(false)},
-		{"conformance-0.2", legacyVersion, "mcp-go conformance server", legacy, mcpGoServer},
-		{"conformance-0.2", modernVersion, "go-sdk everything-server", modern, goSDKServer(true)},
-		{"conformance-0.2", modernVersion, "mcp-go conformance server", modern, mcpGoServer},
+		{"conformance-0.1", legacyVersion, goSDKFixture, streamableHTTP, goSDKServer(false)},
+		{"conformance-0.1", legacyVersion, mcpGoFixture, streamableHTTP, mcpGoServer},
+		{"conformance-0.2", legacyVersion, goSDKFixture, streamableHTTP, goSDKServer(false)},
+		{"conformance-0.2", legacyVersion, mcpGoFixture, streamableHTTP, mcpGoServer},
+		{"conformance-0.2", modernVersion, goSDKFixture, streamableHTTP, goSDKServer(true)},
+		{"conformance-0.2", modernVersion, mcpGoFixture, streamableHTTP, mcpGoServer},
+		// The suites speak HTTP only, so directly is at the bridge.
+		{"conformance-0.2", legacyVersion, goSDKFixture, stdio, goSDKBridge},
+		{"conformance-0.2", modernVersion, goSDKFixture, stdio, goSDKBridge},
 	} {
-		t.Run(run.suite+" "+run.fixture+" "+run.version, func(t *testing.T) {
+		era := legacy
+		if run.version == modernVersion {
+			era = modern
+		}
+		t.Run(run.suite+" "+run.fixture+" "+run.transport+" "+run.version, func(t *testing.T) {
 			t.Parallel()
 			_, modelURL := model(t)
 			// A fixture for each: scenarios change what it lists.
 			p := pair{suite: run.suite, version: run.version, except: unlike,
 				directly: run.start(t), through: sampler(t, run.start(t), streamableHTTP, "Fallback", modelURL)}
 			for name, verdict := range p.compare(t, varying[run.fixture]) {
-				line := row{section: conformance, peer: run.fixture, transport: streamableHTTP, era: run.era,
+				line := row{section: conformance, peer: run.fixture, transport: run.transport, era: era,
 					what: name + ", suite " + strings.TrimPrefix(run.suite, "conformance-"), direct: verdict[0], through: verdict[1]}
 				table.add(line)
 			}
@@ -78,7 +93,7 @@ func TestConformanceWithoutPolicy(t *testing.T) {
 	p := pair{suite: "conformance-0.2", version: modernVersion,
 		directly: goSDKServer(true)(t), through: samplerWithoutPolicy(t, goSDKServer(true)(t))}
 	verdict := p.compare(t, nil)[statelessScenario]
-	table.add(row{section: conformance, peer: "go-sdk everything-server", transport: streamableHTTP, era: modern,
+	table.add(row{section: conformance, peer: goSDKFixture, transport: streamableHTTP, era: modern,
 		what: statelessScenario + ", suite 0.2, without a policy", direct: verdict[0], through: verdict[1]})
 }
 

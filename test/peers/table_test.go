@@ -50,7 +50,8 @@ in the caller's stead.`},
 	conformance: {"The official conformance suite", `The suite's own caller declares sampling and answers itself, so the sampler is in
 the mode Fallback. A scenario that passes directly passes through the sampler, and
 each of its checks comes out the same, but for those that cannot ("unlike"). What
-a fixture does "by chance" is not compared.`},
+a fixture does "by chance" is not compared. The suites speak HTTP only: over stdio,
+"directly" is at the bridge.`},
 }
 
 // table collects the rows of all tests.
