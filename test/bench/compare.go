@@ -88,7 +88,7 @@ func compare(ctx context.Context, targets []*target, list []workload, p pace, pr
 	defer func() {
 		for _, byName := range groups {
 			for _, g := range byName {
-				g.Close()
+				g.Drop() // their servers end with this program
 			}
 		}
 	}()

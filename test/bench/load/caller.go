@@ -136,7 +136,7 @@ func (c *Caller) Drop() {
 
 // Call calls a tool and checks what it gives.
 func (c *Caller) Call(tool string) error {
-	c.asked, c.seen = false, false
+	c.asked, c.seen, c.owed = false, false, false
 	head := c.head("tools/call", tool)
 	body := c.callBody(tool, nil)
 	resp, err := c.exchange(&c.calls, head, body, c.onEvent)

@@ -15,6 +15,10 @@ import (
 // exchangeTime bounds one exchange, so that a hung peer is an error.
 const exchangeTime = 60 * time.Second
 
+// keepTime is how long a connection is used again after it has rested: servers
+// close those that rest for longer, two minutes in most cases.
+const keepTime = time.Minute
+
 // conn is one HTTP/1.1 connection that is kept, used by one goroutine. It knows
 // what peers of the benchmarks send and no more of HTTP than that.
 type conn struct {
@@ -23,6 +27,7 @@ type conn struct {
 	r    *bufio.Reader
 	out  []byte
 	body []byte
+	used time.Time
 }
 
 // response is what came back. Its parts are valid until the next exchange.
@@ -59,6 +64,11 @@ func (c *conn) close() {
 
 // write sends a request. head ends before the blank line, without the length.
 func (c *conn) write(head string, body []byte) error {
+	now := time.Now()
+	if now.Sub(c.used) > keepTime {
+		c.close()
+	}
+	c.used = now
 	if err := c.connect(); err != nil {
 		return err
 	}
@@ -68,7 +78,7 @@ func (c *conn) write(head string, body []byte) error {
 		c.out = append(strconv.AppendInt(c.out, int64(len(body)), 10), "\r\n"...)
 	}
 	c.out = append(append(c.out, "\r\n"...), body...)
-	if err := c.net.SetDeadline(time.Now().Add(exchangeTime)); err != nil {
+	if err := c.net.SetDeadline(now.Add(exchangeTime)); err != nil {
 		return fmt.Errorf("set a deadline: %w", err)
 	}
 	if _, err := c.net.Write(c.out); err != nil {

@@ -40,6 +40,14 @@ func (g *Group) Close() {
 	g.callers = nil
 }
 
+// Drop closes all connections and leaves the sessions to the server.
+func (g *Group) Drop() {
+	for _, c := range g.callers {
+		c.Drop()
+	}
+	g.callers = nil
+}
+
 // Slice is what a group did in one go.
 type Slice struct {
 	Calls   int
@@ -70,6 +78,7 @@ func (g *Group) Run(tool string, n int, d time.Duration) (Slice, error) {
 			times, last := g.times[i][:0], start
 			for last.Sub(start) < d {
 				if errs[i] = g.callers[i].Call(tool); errs[i] != nil {
+					g.callers[i].Rest() // an answer that comes later is for nobody
 					break
 				}
 				now := time.Now()
