@@ -20,45 +20,51 @@ import (
 // it returns holds the tool's text.
 type caller func(ctx context.Context, t *testing.T, url, era, tool string, arguments map[string]any) (string, error)
 
-// otherCallers are callers with the eras that they speak.
+// otherCallers are callers with the eras that they speak; some speak HTTP+SSE
+// too.
 var otherCallers = []struct {
 	name string
 	eras []string
 	call caller
+	sse  bool
 }{
-	{"Inspector", []string{legacy, modern}, inspector},
+	{"Inspector", []string{legacy, modern}, inspector, false},
 	{"FastMCP 3.4", []string{legacy}, programCaller(func() []string {
 		return []string{filepath.Join(lab.fastmcp3, "bin", "python"), filepath.Join(lab.callers, "fastmcp_caller.py")}
-	})},
+	}), true},
 	{"FastMCP 4", []string{legacy, modern}, programCaller(func() []string {
 		return []string{filepath.Join(lab.fastmcp4, "bin", "python"), filepath.Join(lab.callers, "fastmcp_caller.py")}
-	})},
+	}), true},
 	{"TypeScript SDK 1", []string{legacy}, programCaller(func() []string {
 		return []string{lab.node, filepath.Join(lab.callers, "typescript1.mjs")}
-	})},
+	}), true},
 	{"TypeScript SDK 2", []string{legacy, modern}, programCaller(func() []string {
 		return []string{lab.node, filepath.Join(lab.callers, "typescript2.mjs")}
-	})},
-	{"mcp-go", []string{legacy, modern}, mcpGoCaller},
-	{"go-sdk", []string{legacy, modern}, goSDKCaller},
+	}), false},
+	{"mcp-go", []string{legacy, modern}, mcpGoCaller, false},
+	{"go-sdk", []string{legacy, modern}, goSDKCaller, false},
 }
 
 // TestCallersWithoutSampling lets callers of other makers call a tool that
 // samples.
 func TestCallersWithoutSampling(t *testing.T) {
 	t.Parallel()
-	for era, server := range map[string]struct {
-		start func(t *testing.T) string
-		tool  samplingTool
+	typescript1 := func() []string { return node("typescript1.mjs", "sse") }
+	for _, server := range []struct {
+		name, transport, era string
+		start                func(t *testing.T) string
+		tool                 samplingTool
 	}{
-		legacy: {goSDKServer(false), goSDKLegacy},
-		modern: {goSDKServer(true), goSDKModern},
+		{"go-sdk everything-server", streamableHTTP, legacy, goSDKServer(false), goSDKLegacy},
+		{"go-sdk everything-server", streamableHTTP, modern, goSDKServer(true), goSDKModern},
+		{"TypeScript SDK 1", httpSSE, legacy, listening("/sse", typescript1), onCall},
 	} {
-		t.Run(era, func(t *testing.T) {
+		era := server.era
+		t.Run(server.transport+" "+era, func(t *testing.T) {
 			t.Parallel()
 			url := server.start(t)
 			_, modelURL := model(t)
-			through := always(t, url, modelURL)
+			through := sampler(t, url, server.transport, "Always", modelURL)
 			// Some callers return an error of the tool like any other text.
 			answered := func(got string, err error) error {
 				if err == nil && !strings.Contains(got, server.tool.want) {
@@ -67,7 +73,7 @@ func TestCallersWithoutSampling(t *testing.T) {
 				return err
 			}
 			for _, c := range otherCallers {
-				if !slices.Contains(c.eras, era) {
+				if !slices.Contains(c.eras, era) || server.transport == httpSSE && !c.sse {
 					continue
 				}
 				t.Run(c.name, func(t *testing.T) {
@@ -75,7 +81,7 @@ func TestCallersWithoutSampling(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), hopeless)
 					err := answered(c.call(ctx, t, url, era, server.tool.name, server.tool.arguments))
 					cancel()
-					line := row{section: callers, peer: c.name, transport: streamableHTTP, era: era, what: server.tool.name, direct: outcome(err)}
+					line := row{section: callers, peer: c.name, transport: server.transport, era: era, what: server.tool.name + " of " + server.name, direct: outcome(err)}
 
 					ctx, cancel = context.WithTimeout(t.Context(), patience)
 					defer cancel()

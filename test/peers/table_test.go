@@ -46,7 +46,7 @@ var sections = map[section]struct{ title, text string }{
 	same: {"The same with and without the sampler", `Every list, call, prompt, resource and completion of a server, compared as JSON
 with what the server says to a caller that declares sampling, as the sampler does
 in the caller's stead.`},
-	callers: {"Callers without sampling", `Each calls a tool of go-sdk's everything-server that samples.`},
+	callers: {"Callers without sampling", `Each calls a tool that samples.`},
 	conformance: {"The official conformance suite", `The suite's own caller declares sampling and answers itself, so the sampler is in
 the mode Fallback. A scenario that passes directly passes through the sampler, and
 each of its checks comes out the same, but for those that cannot ("unlike"). What
