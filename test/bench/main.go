@@ -147,7 +147,7 @@ func runCompare(ctx context.Context, o options, to io.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	fmt.Fprintf(to, "Other programs had %.0f %% of the processors meanwhile.\n\n", 100*othersUsed(before, after, runtime.NumCPU()))
+	fmt.Fprintf(to, "%d slices of %s for each figure. Other programs had %.0f %% of the processors meanwhile.\n\n", pace.rounds, pace.slice, 100*othersUsed(before, after, runtime.NumCPU()))
 	missed := writeVerdicts(to, c.verdicts())
 	c.write(to)
 	return missed, nil
