@@ -21,7 +21,7 @@ const (
 	mcpGoConformance       = "github.com/mark3labs/mcp-go/examples/conformance"
 	goSDKEverything        = "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"
 	installed              = "../../hack/peers.sh"
-	patience               = 30 * time.Second
+	patience               = 90 * time.Second
 	timeToInstallAndToMake = 10 * time.Minute
 )
 
