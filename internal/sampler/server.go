@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/loopback"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/reload"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
@@ -107,7 +108,7 @@ func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
 // Run serves until ctx ends, then lets running calls end within DrainTimeout.
 func (s *Server) Run(ctx context.Context) error {
 	callers := &http.Server{
-		Handler:           s.closing(localOnly(s.mcp, s.live)),
+		Handler:           s.closing(loopback.Only(s.mcp, s.live)),
 		Protocols:         protocols(),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -116,7 +117,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	admin := &http.Server{
-		Handler:           localOnly(s.admin, s.adminHandler()),
+		Handler:           loopback.Only(s.admin, s.adminHandler()),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readHeaderTimeout,
 		WriteTimeout:      readHeaderTimeout,

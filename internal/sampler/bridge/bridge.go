@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/loopback"
 )
 
 // Bridge is the HTTP handler of one stdio server.
@@ -67,7 +69,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 func (b *Bridge) serve(ctx context.Context, listener net.Listener) error {
 	defer reap()()
 	server := &http.Server{
-		Handler:           localOnly(listener, b),
+		Handler:           loopback.Only(listener, b),
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleConnTimeout,

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/loopback"
 )
 
 func TestOptionsThatCannotWork(t *testing.T) {
@@ -115,7 +117,7 @@ func TestABridgeForThisMachineRefusesOtherHosts(t *testing.T) {
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest(http.MethodPost, "/mcp", nil)
 			r.Host = tc.host
-			localOnly(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+			loopback.Only(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
 			if w.Code != tc.want {
 				t.Errorf("status %d, want %d", w.Code, tc.want)
 			}

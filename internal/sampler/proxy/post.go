@@ -9,6 +9,12 @@ import (
 
 // servePost carries one message (or batch) of the caller to the server.
 func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
+	// Before the body is there: the handler does not end while one comes.
+	if !h.beginPost() {
+		shuttingDown(w, nil)
+		return
+	}
+	defer h.endPost()
 	body, ok := h.readBody(w, r)
 	if !ok {
 		return
@@ -16,11 +22,6 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	// What cannot be read is the server's to refuse.
 	m, err := wire.ParseMessage(body)
 	isCall := err == nil && m.IsRequest() || errors.Is(err, wire.ErrBatch)
-	if !h.beginPost() {
-		shuttingDown(w, m.ID)
-		return
-	}
-	defer h.endPost()
 	if h.holdBack(w, r, m, body) {
 		return
 	}

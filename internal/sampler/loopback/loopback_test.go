@@ -1,4 +1,4 @@
-package sampler
+package loopback
 
 import (
 	"net"
@@ -33,7 +33,7 @@ func TestOnlyWhatListensForThisMachineLooksAtTheHost(t *testing.T) {
 		}
 		r := httptest.NewRequest(http.MethodPost, "http://evil.example/mcp", nil)
 		w := httptest.NewRecorder()
-		localOnly(l, served).ServeHTTP(w, r)
+		Only(l, served).ServeHTTP(w, r)
 		if w.Code != want {
 			t.Errorf("listening on %s: status %d for a foreign host, want %d", address, w.Code, want)
 		}
