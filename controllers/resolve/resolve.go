@@ -14,6 +14,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -86,7 +87,8 @@ func Server(in Input) Plan {
 			Server:     config.Server{Name: server.Name, Namespace: server.Namespace},
 			Upstream:   from.upstream,
 			ResidentSession: config.ResidentSession{
-				Mode: config.ResidentMode(server.Spec.Sampler.ResidentSession),
+				Mode:     config.ResidentMode(server.Spec.Sampler.ResidentSession),
+				Interval: residentInterval(server.Spec.Transport),
 			},
 			Sessions: config.Sessions{
 				KeyFile:  path.Join(SessionDir, SessionKey),
@@ -119,6 +121,18 @@ func Server(in Input) Plan {
 	plan.Config.Policy = policy
 	plan.Secrets = sorted(append(plan.Secrets, secrets...))
 	return plan
+}
+
+// stdioInterval is that of looks which start a process each.
+const stdioInterval = config.Duration(10 * time.Minute)
+
+// residentInterval is 0 where the default is right.
+func residentInterval(t mcpv1alpha1.Transport) config.Duration {
+	shared := t.Stdio != nil && t.Stdio.Process == mcpv1alpha1.StdioShared
+	if t.Type == mcpv1alpha1.TransportStdio && !shared {
+		return stdioInterval
+	}
+	return 0
 }
 
 func (p *Plan) refuse(condition, reason, message string) {

@@ -144,6 +144,10 @@ const (
 type ResidentSession struct {
 	// Mode is Probe where it is left out.
 	Mode ResidentMode `json:"mode,omitempty"`
+	// Interval is how long a look at the server is good for: at least 10 s, 1 min
+	// where it is left out. A server that starts a process for each session pays
+	// for each look with one.
+	Interval Duration `json:"interval,omitempty"`
 }
 
 // Mode says who answers when the caller itself declares sampling.

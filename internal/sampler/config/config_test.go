@@ -39,7 +39,7 @@ func full() config.Effective {
 			},
 			CAFile: "/ca/ca.crt",
 		},
-		ResidentSession: config.ResidentSession{Mode: config.ResidentHold},
+		ResidentSession: config.ResidentSession{Mode: config.ResidentHold, Interval: config.Duration(2 * time.Minute)},
 		Sessions:        config.Sessions{KeyFile: "/keys/session", Replicas: "notes-peers.team-a.svc:8080"},
 		AllowedOrigins:  []string{"https://app.example.com", "*"},
 		Limits:          config.Limits{RequestBytes: 2048, EventBytes: 4096, Sessions: 2, Streams: 3, SamplingPerSession: 4},
@@ -80,7 +80,7 @@ func TestDecodeFillsInTheDocumentedDefaults(t *testing.T) {
 		Upstream: config.Upstream{
 			URL: "http://127.0.0.1:8000/mcp", Transport: config.TransportStreamableHTTP, ProtocolEra: config.EraAuto,
 		},
-		ResidentSession: config.ResidentSession{Mode: config.ResidentProbe},
+		ResidentSession: config.ResidentSession{Mode: config.ResidentProbe, Interval: config.DefaultResidentInterval},
 		Limits: config.Limits{
 			RequestBytes: 16 << 20, EventBytes: 16 << 20, Sessions: 10_000, Streams: 20_000, SamplingPerSession: 64,
 		},
@@ -113,7 +113,7 @@ func TestEncodeAndDecodeGiveTheSameValue(t *testing.T) {
 			Upstream: config.Upstream{
 				URL: "http://h/mcp", Transport: config.TransportStreamableHTTP, ProtocolEra: config.EraAuto,
 			},
-			ResidentSession: config.ResidentSession{Mode: config.ResidentOff},
+			ResidentSession: config.ResidentSession{Mode: config.ResidentOff, Interval: config.DefaultResidentInterval},
 			Limits:          config.Limits{RequestBytes: 2048, EventBytes: 4096, Sessions: 2, Streams: 3, SamplingPerSession: 4},
 		},
 	} {
@@ -319,6 +319,8 @@ func TestValidateNamesThePathAndWhatToWrite(t *testing.T) {
 			[]string{"limits.samplingPerSession: is 257: write 1 to 256"}},
 		"an unknown resident mode": {func(e *config.Effective) { e.ResidentSession.Mode = "Always" },
 			[]string{`residentSession.mode: is "Always": write Probe or Hold or Off`}},
+		"looks that are load": {func(e *config.Effective) { e.ResidentSession.Interval = config.Duration(9 * time.Second) },
+			[]string{"residentSession.interval: is 9s: write 10s or more"}},
 		"an unknown mode": {func(e *config.Effective) { e.Policy.Mode = "Never" },
 			[]string{`policy.mode: is "Never": write Always or Fallback`}},
 		"no provider": {func(e *config.Effective) { e.Policy.Providers = nil },

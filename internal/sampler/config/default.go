@@ -9,6 +9,8 @@ import (
 // What a hand-written file gets where it says nothing. The operator writes all
 // of them out.
 const (
+	DefaultResidentInterval = Duration(time.Minute)
+
 	DefaultTimeout        = Duration(60 * time.Second)
 	DefaultRetries        = 2
 	DefaultMaxTemperature = 2.0
@@ -33,6 +35,7 @@ func (e Effective) WithDefaults() Effective {
 		e.Upstream.Headers[i].ValueFrom = clone(e.Upstream.Headers[i].ValueFrom)
 	}
 	setDefault(&e.ResidentSession.Mode, ResidentProbe)
+	setDefault(&e.ResidentSession.Interval, DefaultResidentInterval)
 	e.AllowedOrigins = slices.Clone(e.AllowedOrigins)
 	setDefault(&e.Limits.RequestBytes, DefaultRequestBytes)
 	setDefault(&e.Limits.EventBytes, DefaultEventBytes)

@@ -18,6 +18,8 @@ const (
 	maxName    = 253
 	maxTimeout = Duration(time.Hour)
 	maxRetries = 10
+	// minResidentInterval keeps looks from being load.
+	minResidentInterval = Duration(10 * time.Second)
 )
 
 // envName is what POSIX shells can set.
@@ -36,6 +38,9 @@ func (e Effective) Validate() error {
 	}
 	e.Upstream.validate(&p, "upstream")
 	oneOf(&p, "residentSession.mode", e.ResidentSession.Mode, ResidentProbe, ResidentHold, ResidentOff)
+	if every := e.ResidentSession.Interval; every < minResidentInterval {
+		p.add("residentSession.interval", "is %s: write %s or more", every, minResidentInterval)
+	}
 	e.Sessions.validate(&p, "sessions")
 	for i, origin := range e.AllowedOrigins {
 		p.origin(fmt.Sprintf("allowedOrigins[%d]", i), origin)
