@@ -133,28 +133,29 @@ type Limits struct {
 	// +kubebuilder:validation:Maximum=268435456
 	RequestBytes int64 `json:"requestBytes,omitempty"`
 
-	// eventBytes bounds one event of the server, or one result, 1024 to
-	// 268435456. Omitted means 16777216 (16 MiB).
+	// eventBytes bounds one event of the server, or, in the stateless era, one
+	// result that asks for input, 1024 to 268435456. Other results pass without a
+	// look, whatever their size. Omitted means 16777216 (16 MiB).
 	// +optional
 	// +kubebuilder:default=16777216
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=268435456
 	EventBytes int64 `json:"eventBytes,omitempty"`
 
-	// sessions bounds the sessions that are held, 1 to 1000000. The one that is
+	// sessions bounds the sessions that are held, 1 to 100000. The one that is
 	// idle for longest makes room for a new one. Omitted means 10000.
 	// +optional
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000000
+	// +kubebuilder:validation:Maximum=100000
 	Sessions int32 `json:"sessions,omitempty"`
 
 	// streams bounds the requests and streams of callers that are open at the
-	// same time, 1 to 1000000. Omitted means 20000.
+	// same time, 1 to 200000. Omitted means 20000.
 	// +optional
 	// +kubebuilder:default=20000
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=1000000
+	// +kubebuilder:validation:Maximum=200000
 	Streams int32 `json:"streams,omitempty"`
 
 	// samplingPerSession bounds the sampling requests of one session that are

@@ -114,7 +114,8 @@ type Limits struct {
 	// RequestBytes bounds the body of a caller's request.
 	RequestBytes int64 `json:"requestBytes,omitempty"`
 	// EventBytes bounds one message of the server that has to be looked at: a
-	// server-sent event, or a result that may ask for input.
+	// server-sent event, or a result that asks for input in the stateless era.
+	// Other results in JSON pass without a look.
 	EventBytes int64 `json:"eventBytes,omitempty"`
 	// Sessions bounds the sessions that are held. The longest idle one makes
 	// room; where none is idle, new ones are refused.

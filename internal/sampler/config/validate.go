@@ -141,8 +141,8 @@ func (l *Limits) validate(found *problems, at string) {
 	}{
 		{"requestBytes", l.RequestBytes, 1 << 10, largest},
 		{"eventBytes", l.EventBytes, 1 << 10, largest},
-		{"sessions", int64(l.Sessions), 1, 1_000_000},
-		{"streams", int64(l.Streams), 1, 1_000_000},
+		{"sessions", int64(l.Sessions), 1, 100_000},
+		{"streams", int64(l.Streams), 1, 200_000},
 		{"samplingPerSession", int64(l.SamplingPerSession), 1, 256},
 	} {
 		if limit.value < limit.min || limit.value > limit.max {
