@@ -77,7 +77,7 @@ type Refusal struct {
 // Server plans one server.
 func Server(in Input) Plan {
 	server := in.Server
-	from := source(server, in.ClusterDomain)
+	from := source(server, in.Service, in.ClusterDomain)
 	plan := Plan{
 		URL:      "http://" + host(server.Name, server.Namespace, in.ClusterDomain) + from.path,
 		Secrets:  from.secrets,

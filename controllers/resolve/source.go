@@ -78,7 +78,7 @@ type found struct {
 	caBundle *ConfigMapMount
 }
 
-func source(server *mcpv1alpha1.MCPServer, domain string) found {
+func source(server *mcpv1alpha1.MCPServer, service *corev1.Service, domain string) found {
 	out := found{path: ServerPath(server)}
 	out.upstream = config.Upstream{
 		Transport:   config.TransportStreamableHTTP, // which the bridge speaks for Stdio
@@ -94,6 +94,8 @@ func source(server *mcpv1alpha1.MCPServer, domain string) found {
 	name, port := ServerObject(server.Name), ServerPort(server)
 	if s := server.Spec.Service; s != nil {
 		name, port = s.Name, s.Port
+		// The addresses behind an alias are not those of pods.
+		out.upstream.External = service != nil && service.Spec.Type == corev1.ServiceTypeExternalName
 	}
 	out.upstream.URL = "http://" + net.JoinHostPort(host(name, server.Namespace, domain), strconv.Itoa(int(port))) + out.path
 	return out
