@@ -132,7 +132,10 @@ func callersService(server *mcpv1alpha1.MCPServer) *corev1ac.ServiceApplyConfigu
 		WithSpec(corev1ac.ServiceSpec().
 			WithType(corev1.ServiceTypeClusterIP).
 			WithSelector(selector(server, samplerLabels)).
-			WithSessionAffinity(corev1.ServiceAffinityClientIP).
+			// Said, so that it goes where an earlier release has set another one: the
+			// samplers find each other's sessions, and behind one gateway all callers
+			// would reach the same of them.
+			WithSessionAffinity(corev1.ServiceAffinityNone).
 			WithPorts(corev1ac.ServicePort().
 				WithName("mcp").
 				WithProtocol(corev1.ProtocolTCP).
