@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -70,7 +71,11 @@ credentials: do not make it public.`,
 			if err != nil {
 				return err
 			}
+			if err := fromEnvironment(cmd); err != nil {
+				return err
+			}
 			o.Log, o.Version = log, version
+			tuneGC()
 			s, err := sampler.New(o)
 			if err != nil {
 				return err
@@ -83,7 +88,8 @@ credentials: do not make it public.`,
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "the `address` for callers")
 	f.StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:9090", "the `address` for health, status and metrics")
 	f.StringVar(&o.Advertise, "advertise", os.Getenv("SAMPLER_ADVERTISE"), "the `address` at which other replicas reach this sampler, an IP, or IP:PORT where the port is not that of sessions.replicas; also by SAMPLER_ADVERTISE")
-	f.DurationVar(&o.DrainTimeout, "drain-timeout", 50*time.Second, "how long running calls may take to end after SIGTERM")
+	f.DurationVar(&o.DrainTimeout, "drain-timeout", 50*time.Second, "how long running calls may take to end after SIGTERM; also by SAMPLER_DRAIN_TIMEOUT")
+	f.DurationVar(&o.SettleTime, "settle-time", sampler.DefaultSettleTime, "how long new connections are taken after SIGTERM, at most a quarter of the drain timeout; also by SAMPLER_SETTLE_TIME")
 	// By variables too: a podTemplate adds one without a copy of all arguments.
 	f.StringVar(&logLevel, "log-level", cmp.Or(os.Getenv("SAMPLER_LOG_LEVEL"), "info"), "debug, info, warn or error; also by SAMPLER_LOG_LEVEL")
 	f.StringVar(&logFormat, "log-format", cmp.Or(os.Getenv("SAMPLER_LOG_FORMAT"), "json"), "json or text; also by SAMPLER_LOG_FORMAT")
@@ -91,6 +97,30 @@ credentials: do not make it public.`,
 		panic(err) // the flag is defined above
 	}
 	return cmd
+}
+
+// fromEnvironment sets the durations that are not given as flags.
+func fromEnvironment(cmd *cobra.Command) error {
+	f := cmd.Flags()
+	for name, variable := range map[string]string{"drain-timeout": "SAMPLER_DRAIN_TIMEOUT", "settle-time": "SAMPLER_SETTLE_TIME"} {
+		value := os.Getenv(variable)
+		if value == "" || f.Changed(name) {
+			continue
+		}
+		if err := f.Set(name, value); err != nil {
+			return fmt.Errorf("%s=%q is no duration: write one like 20s", variable, value)
+		}
+	}
+	return nil
+}
+
+// tuneGC collects less often than Go does by itself, which with a heap of a few
+// megabytes is many times a second. GOGC says otherwise where it is set, and
+// GOMEMLIMIT bounds what this may cost.
+func tuneGC() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {

@@ -5,6 +5,7 @@
 package sampler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,15 +37,16 @@ const (
 	// A caller of HTTP/2 that says nothing is asked after pingAfter whether it is
 	// there; for one of HTTP/1 the kernel asks.
 	pingAfter, pingTimeout = 15 * time.Second, 15 * time.Second
-	// settleTime is how long a sampler that is to end goes on serving although
-	// it is no longer ready, until nobody sends it new calls.
-	settleTime = 3 * time.Second
+	// DefaultSettleTime is enough for the nodes of a cluster to hear that a sampler
+	// is no longer ready. A load balancer outside of it may need longer.
+	DefaultSettleTime = 5 * time.Second
 	// settledAfter is when the start is over, and with it what it needed memory
 	// for, which nobody would give back as long as nobody calls.
 	settledAfter = 2 * time.Second
 )
 
-// Options configure a Server. All but Advertise, Log and Version are required.
+// Options configure a Server. All but Advertise, SettleTime, Log and Version
+// are required.
 type Options struct {
 	// ConfigPath is the effective configuration's file.
 	ConfigPath string
@@ -56,6 +58,10 @@ type Options struct {
 	Advertise string
 	// DrainTimeout is how long running calls may take to end.
 	DrainTimeout time.Duration
+	// SettleTime is how much of that a sampler that is to end goes on taking new
+	// connections although it is no longer ready, until nobody sends it any; at
+	// most a quarter. 0 means DefaultSettleTime.
+	SettleTime time.Duration
 	// Version is the sampler's own.
 	Version string
 	Log     *slog.Logger
@@ -199,7 +205,7 @@ func (s *Server) drain(callers *http.Server, asked bool) {
 	s.live.drain()
 	select { // new calls still come until every router knows that this one ends
 	case <-ctx.Done():
-	case <-time.After(min(settleTime, s.DrainTimeout/4)):
+	case <-time.After(min(cmp.Or(s.SettleTime, DefaultSettleTime), s.DrainTimeout/4)):
 	}
 	// No connection comes any more; only then can the last call be known.
 	closed := make(chan error, 1)
