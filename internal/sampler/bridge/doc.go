@@ -11,8 +11,17 @@
 // else to the session's own stream (get), which keeps a bounded number until
 // somebody reads it. Where one process serves several callers, their ids and
 // progress tokens are replaced by numbers of the mux. A notification that could
-// be anybody's then goes to nobody, unless it concerns all; a request goes to
-// the oldest session that has its stream open, as somebody must answer it.
+// be anybody's then goes to nobody, unless it concerns all.
+//
+// A request of such a process goes to the session whose calls run, if there is
+// one such session, and is refused otherwise: what one caller's call asks is
+// nothing for another caller. A call that was cancelled and not answered counts
+// for another minute. Once a request had to be refused so, the sessions of that
+// process take turns with what may ask: all but lists, ping and the like.
+//
+// A shared process is told the capabilities of the caller that begins its first
+// session, and asks the others for nothing else.
+//
 //
 // # What ends what
 //

@@ -32,9 +32,11 @@ func (ex *exchange) send(s *session, m wire.Message, body []byte, answered func(
 	if err != nil {
 		return err
 	}
-	if err := ex.mux.process.send(line); err != nil {
-		ex.mux.withdraw(c)
-		return err
+	if line != nil { // else it waits for its turn
+		if err := ex.mux.process.send(line); err != nil {
+			ex.mux.withdraw(c)
+			return err
+		}
 	}
 	ex.calls = append(ex.calls, c)
 	ex.expected++

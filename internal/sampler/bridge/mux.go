@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -20,10 +21,13 @@ const (
 	metaLogLevel   = "io.modelcontextprotocol/logLevel"
 )
 
-// Bounds of one process: of requests that it has not answered, and of its own.
+// Bounds of one process: of requests that it has not answered, and of its own;
+// and of those of one session where several share the process.
 const (
-	maxCalls = 1000
-	maxAsked = 1000
+	maxCalls        = 1000
+	maxAsked        = 1000
+	maxSessionCalls = 128
+	maxSessionAsked = 128
 )
 
 var (
@@ -46,6 +50,9 @@ type call struct {
 	// left is true when nobody waits for the answer any more, cancelled when the
 	// caller has told the process so.
 	left, cancelled bool
+	// waiting is what the process is told when it is the session's turn; nil when
+	// it was.
+	waiting []byte
 	// answered is told of the answer before the caller gets it; may be nil.
 	answered func(wire.Message)
 }
@@ -57,7 +64,7 @@ type mux struct {
 	process *process
 	opts    *Options
 
-	noise, long rationed
+	noise, long, doubt rationed
 
 	mu       sync.Mutex
 	ended    bool
@@ -71,6 +78,10 @@ type mux struct {
 	asked map[string]asked
 	// initialized says that the process was told so.
 	initialized bool
+	// serial says that sessions take turns; line are the calls that wait for one.
+	serial bool
+	line   []*call
+	ghosts map[string]ghost // by the key of wireID
 }
 
 // asked is a request of the process that a session was given.
@@ -118,15 +129,15 @@ func startMux(o *Options, k kind) (*mux, error) {
 	return x, nil
 }
 
-// begin registers a request, and returns the line that the process is to get.
-// What comes for it is put into out.
+// begin registers a request, and returns the line that the process is to get:
+// nil if it gets that later. What comes for it is put into out.
 func (x *mux) begin(s *session, m wire.Message, body []byte, out *queue, answered func(wire.Message)) (*call, []byte, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
 	case x.ended || s != nil && s.ended:
 		return nil, nil, errEnded
-	case len(x.calls) >= maxCalls:
+	case len(x.calls) >= maxCalls, x.rewrite && s != nil && x.callsOf(s) >= maxSessionCalls:
 		return nil, nil, errTooManyCalls
 	}
 	c := &call{
@@ -152,12 +163,39 @@ func (x *mux) begin(s *session, m wire.Message, body []byte, out *queue, answere
 		}
 		line = oneLine(request(c.wireID, m.Method, params))
 	}
+	if x.mustWait(s, m.Method) {
+		x.line = append(x.line, c)
+		c.waiting, line = line, nil
+	}
 	x.calls[wire.Message{ID: c.wireID}.Key()] = c
 	x.order = append(x.order, c)
 	if c.wireToken != nil {
 		x.tokens[string(c.wireToken)] = c
 	}
 	return c, line, nil
+}
+
+// callsOf counts the calls of a session. The mutex is held.
+func (x *mux) callsOf(s *session) int {
+	count := 0
+	for _, c := range x.order {
+		if c.session == s {
+			count++
+		}
+	}
+	return count
+}
+
+// askedOf counts the requests of the process that a session has yet to answer.
+// The mutex is held.
+func (x *mux) askedOf(s *session) int {
+	count := 0
+	for _, a := range x.asked {
+		if a.session == s {
+			count++
+		}
+	}
+	return count
 }
 
 // request writes a request anew, so that no second member of a name is left in
@@ -182,12 +220,10 @@ func (x *mux) forget(c *call) {
 	if name := (inSession{c.session, wire.Message{ID: c.id}.Key()}); x.running[name] == c {
 		delete(x.running, name)
 	}
-	for i, other := range x.order {
-		if other == c {
-			x.order = append(x.order[:i], x.order[i+1:]...)
-			break
-		}
-	}
+	same := func(other *call) bool { return other == c }
+	x.order = slices.DeleteFunc(x.order, same)
+	x.line = slices.DeleteFunc(x.line, same)
+	x.grant()
 }
 
 // withdraw removes calls whose message could not be sent.
@@ -211,10 +247,13 @@ func (x *mux) abandon(calls []*call) {
 		switch {
 		case x.modern:
 			x.cancel(c)
+		case c.waiting != nil: // nobody wants it any more
+			x.forget(c)
 		case c.cancelled: // there may never be an answer
 			x.forget(c)
 		}
 	}
+	x.grant()
 	for _, c := range calls {
 		for d, ok, _ := c.out.pop(); ok; d, ok, _ = c.out.pop() {
 			if d.asked != nil && c.session != nil && !c.session.stream.push(d) {
@@ -226,6 +265,7 @@ func (x *mux) abandon(calls []*call) {
 
 // cancel tells the process that a call is not wanted any more.
 func (x *mux) cancel(c *call) {
+	x.haunt(c)
 	x.forget(c)
 	line := fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":{"requestId":%s,"reason":"the caller has left"}}`,
 		wire.MethodCancelled, c.wireID)
@@ -253,9 +293,16 @@ func (x *mux) notify(s *session, m wire.Message, body []byte) error {
 			x.mu.Unlock()
 			return nil // it was answered meanwhile, or is another caller's
 		}
+		if c.waiting != nil {
+			x.fail(c, "the request was cancelled before it was its turn")
+			x.mu.Unlock()
+			return nil
+		}
+		x.haunt(c)
 		if c.cancelled = true; c.left {
 			x.forget(c)
 		}
+		x.grant()
 		line = replace(line, c.wireID, "params", "requestId")
 	}
 	x.mu.Unlock()
@@ -344,7 +391,7 @@ func (x *mux) leave(s *session) bool {
 		}
 	}
 	for _, c := range mine {
-		if x.rewrite && !x.ended && c.method != wire.MethodInitialize {
+		if x.rewrite && !x.ended && c.waiting == nil && c.method != wire.MethodInitialize {
 			x.cancel(c)
 		}
 		x.fail(c, "the session has ended")

@@ -46,8 +46,10 @@ func (x *mux) tooLong(beginning []byte) {
 	case answered != nil && id != nil:
 		x.fail(answered, reason)
 	default: // it could be the answer to any
-		for len(x.order) > 0 {
-			x.fail(x.order[0], reason)
+		waits := func(c *call) bool { return c.waiting != nil }
+		for _, c := range slices.DeleteFunc(slices.Clone(x.order), waits) {
+			x.haunt(c) // all but one run on
+			x.fail(c, reason)
 		}
 	}
 }
@@ -74,6 +76,7 @@ func (x *mux) route(data []byte) {
 
 func (x *mux) routeAnswer(m wire.Message, data []byte) {
 	c := x.calls[m.Key()]
+	delete(x.ghosts, m.Key())
 	if c == nil {
 		return // of a call that has failed or was cancelled
 	}
@@ -112,9 +115,13 @@ func (x *mux) routeRequest(m wire.Message, data []byte) {
 		x.refuse(m.ID, "too many requests of the server wait for an answer")
 		return
 	}
-	s := x.sessionFor(true)
-	if s == nil {
-		x.refuse(m.ID, "no caller is there to answer")
+	s, reason := x.askedSession(m)
+	switch {
+	case reason != "":
+		x.refuse(m.ID, reason)
+		return
+	case x.rewrite && x.askedOf(s) >= maxSessionAsked:
+		x.refuse(m.ID, "too many requests of the server wait for an answer of this caller")
 		return
 	}
 	if !x.queueFor(s, true).push(delivery{data: data, asked: m.ID}) {
@@ -124,44 +131,13 @@ func (x *mux) routeRequest(m wire.Message, data []byte) {
 	x.asked[m.Key()] = asked{session: s, id: m.ID}
 }
 
-// sessionFor returns the session that a message belongs to which names none;
-// nil if there is no telling. A request needs somebody who reads.
-func (x *mux) sessionFor(request bool) *session {
-	if !x.rewrite {
-		if len(x.sessions) == 0 {
-			return nil
-		}
-		return x.sessions[0]
-	}
-	var only *session
-	for _, c := range x.order {
-		if c.left {
-			continue
-		}
-		if only != nil && only != c.session {
-			only = nil
-			break
-		}
-		only = c.session
-	}
-	if only != nil || !request {
-		return only
-	}
-	for _, s := range x.sessions {
-		if s.streaming {
-			return s
-		}
-	}
-	return nil
-}
-
 // queueFor returns where in a session a message goes that names no call: to the
 // only one that runs, else to the session's stream. A request that would find
 // nobody on that stream goes to the oldest call.
 func (x *mux) queueFor(s *session, request bool) *queue {
 	var mine []*call
 	for _, c := range x.order {
-		if c.session == s && !c.left {
+		if c.session == s && !c.left && c.waiting == nil {
 			mine = append(mine, c)
 		}
 	}
@@ -196,7 +172,7 @@ func (x *mux) routeNotification(m wire.Message, data []byte) {
 	case x.modern:
 		x.routeModern(m, data)
 	case !x.rewrite || !concernsAll(m.Method):
-		if s := x.sessionFor(false); s != nil {
+		if s := x.toldSession(m); s != nil {
 			x.queueFor(s, false).push(delivery{data: data})
 		}
 	default:
