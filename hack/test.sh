@@ -82,6 +82,8 @@ phase_unit() {
 	list=$(packages unit)
 	# shellcheck disable=SC2086 # one argument a package
 	go test -race -timeout 10m $list
+	# A moment with what strangers send; `make fuzz` takes its time.
+	hack/fuzz.sh 3s ./internal/sampler/...
 	go test -C hack/tools -timeout 10m ./...
 }
 
