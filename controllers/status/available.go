@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -30,7 +31,15 @@ type part struct {
 	memory string
 	// image is the place where the image is chosen, spec that of all else.
 	image, spec string
+	// waiting is said of a pod whose containers could not even be made since
+	// longAgo; the pod says no more than that. Empty is never.
+	waiting string
+	longAgo time.Time
 }
+
+// creatingPatience is how long a node may take before its containers run, for
+// volumes and the network. The image is pulled after that.
+const creatingPatience = 20 * time.Second
 
 func serverPart(in ServerInput) part {
 	name := resolve.ServerObject(in.Server.Name)
@@ -65,6 +74,9 @@ func samplerPart(in ServerInput) part {
 		memory:   "spec.sampler.resources.limits",
 		image:    samplerImage + ", or spec.sampler.podTemplate.spec.imagePullSecrets",
 		spec:     "spec.sampler.podTemplate",
+		waiting: fmt.Sprintf("a pod of the sampler waits for its volumes: if Secret %s has no key %s, delete it, and the operator makes it again; see `kubectl describe pod -n %s -l %s`",
+			name, resolve.SessionKey, in.Server.Namespace, selector(in.Server.Name, build.ComponentSampler)),
+		longAgo: in.Now.Add(-creatingPatience),
 	}
 }
 
@@ -151,6 +163,10 @@ func (p part) podProblem(pod *corev1.Pod) *verdict {
 			return v
 		}
 	}
+	if p.waiting != "" && waitsForVolumes(pod) && pod.CreationTimestamp.Time.Before(p.longAgo) {
+		v := no(p.notReady.reason, p.waiting)
+		return &v
+	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			v := no(mcpv1alpha1.ReasonUnschedulable,
@@ -159,6 +175,19 @@ func (p part) podProblem(pod *corev1.Pod) *verdict {
 		}
 	}
 	return nil
+}
+
+// waitsForVolumes says whether a node has the pod and nothing of it runs. While
+// an image is pulled the node has made what containers run in.
+func waitsForVolumes(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReadyToStartContainers && c.Status == corev1.ConditionTrue {
+			return false
+		}
+	}
+	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return c.State.Waiting != nil && c.State.Waiting.Reason == "ContainerCreating"
+	})
 }
 
 // podsRefused says that the cluster does not let the pods be made, and why.
@@ -210,8 +239,10 @@ func (p part) refusal(message string) string {
 	return text
 }
 
-func (p part) selector() string {
-	return fmt.Sprintf("%s=%s,%s=%s", build.LabelInstance, p.server, build.LabelComponent, p.name)
+func (p part) selector() string { return selector(p.server, p.name) }
+
+func selector(server, component string) string {
+	return fmt.Sprintf("%s=%s,%s=%s", build.LabelInstance, server, build.LabelComponent, component)
 }
 
 func (p part) containerProblem(c corev1.ContainerStatus) *verdict {

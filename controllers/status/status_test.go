@@ -9,6 +9,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/observe"
@@ -145,5 +147,36 @@ func TestMessagesStayShortWhateverOthersSay(t *testing.T) {
 		if len(out.Server.Name) > 256 || len(out.Server.Version) > 256 || len(out.Server.ProtocolVersion) > 256 {
 			t.Error("status.server is longer than the API allows")
 		}
+	}
+}
+
+func TestANodeGetsTimeToMountTheKey(t *testing.T) {
+	server := &mcpv1alpha1.MCPServer{
+		ObjectMeta: metav1.ObjectMeta{Name: "demo", Namespace: "team"},
+		Spec:       mcpv1alpha1.MCPServerSpec{Service: &mcpv1alpha1.ServerService{Name: "any", Port: 80}},
+	}
+	pod := corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "sampler-1", CreationTimestamp: metav1.NewTime(now)},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "sampler", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}},
+		}}},
+	}
+	for name, tc := range map[string]struct {
+		after time.Duration
+		want  bool
+	}{
+		"it has just been given the pod": {10 * time.Second, false},
+		"it has had it for a while":      {30 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := status.Server(status.ServerInput{
+				Server: server, Plan: resolve.Server(resolve.Input{Server: server}),
+				SamplerPods: []corev1.Pod{pod}, Now: now.Add(tc.after),
+			})
+			c := meta.FindStatusCondition(out.Conditions, mcpv1alpha1.ConditionAvailable)
+			if c == nil || strings.Contains(c.Message, "Secret demo-sampler has no key session-key") != tc.want {
+				t.Errorf("the condition is %+v, the Secret named should be %t", c, tc.want)
+			}
+		})
 	}
 }
