@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
@@ -219,6 +221,33 @@ func TestForeignFieldsStayAndOwnOnesAreRepaired(t *testing.T) {
 	}
 	if image := got.Spec.Template.Spec.Containers[0].Image; image != "example.com/server:1" {
 		t.Errorf("the image is %q, want the spec's", image)
+	}
+}
+
+// An earlier release kept callers at one sampler by their address.
+func TestAServiceOfAnEarlierReleaseLosesItsAffinity(t *testing.T) {
+	b := newBench(t)
+	b.server("demo")
+	b.pass(b.reconciler(), "demo")
+	earlier := read(b, "demo", &corev1.Service{})
+	affinity := corev1ac.Service("demo", b.namespace).WithOwnerReferences(metav1ac.OwnerReference().
+		WithAPIVersion(mcpv1alpha1.GroupVersion.String()).WithKind(mcpv1alpha1.KindMCPServer).
+		WithName("demo").WithUID(earlier.OwnerReferences[0].UID).WithController(true).WithBlockOwnerDeletion(true)).
+		WithSpec(corev1ac.ServiceSpec().
+			WithSelector(earlier.Spec.Selector).
+			WithSessionAffinity(corev1.ServiceAffinityClientIP).
+			WithPorts(corev1ac.ServicePort().WithName("mcp").WithProtocol(corev1.ProtocolTCP).WithPort(build.ServicePort)))
+	if err := b.Apply(t.Context(), affinity, client.FieldOwner(mcpv1alpha1.FieldOwner), client.ForceOwnership); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(b, "demo", &corev1.Service{}).Spec.SessionAffinityConfig; got == nil || got.ClientIP.TimeoutSeconds == nil {
+		t.Fatalf("the API server filled in %+v, want a time", got)
+	}
+
+	b.pass(b.reconciler(), "demo") // the operator of this release has just started
+	spec := read(b, "demo", &corev1.Service{}).Spec
+	if spec.SessionAffinity != corev1.ServiceAffinityNone || spec.SessionAffinityConfig != nil {
+		t.Errorf("the affinity is %q, %+v, want none", spec.SessionAffinity, spec.SessionAffinityConfig)
 	}
 }
 
