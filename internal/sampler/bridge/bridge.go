@@ -27,10 +27,9 @@ type Bridge struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session
-	// processes counts those that run or end.
-	processes int
-	draining  bool
-	closed    bool
+	room     room
+	draining bool
+	closed   bool
 	// calls counts the exchanges that run; drained is closed when draining has
 	// found none.
 	calls   int
@@ -46,6 +45,7 @@ func New(o Options) (*Bridge, error) {
 		return nil, err
 	}
 	b := &Bridge{opts: o, sessions: map[string]*session{}, drained: make(chan struct{})}
+	b.room = room{muxes: map[*mux]struct{}{}, freed: make(chan struct{})}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b, nil
 }
@@ -164,39 +164,27 @@ var (
 
 // launch starts a process within the bound on their number. ended is called
 // when it has ended, before its callers know; it may be nil.
-func (b *Bridge) launch(k kind, ended func(*mux)) (*mux, error) {
-	b.mu.Lock()
-	switch {
-	case b.draining:
-		b.mu.Unlock()
-		return nil, errDraining
-	case b.processes >= b.opts.MaxProcesses:
-		b.mu.Unlock()
-		return nil, fmt.Errorf("%w (%d)", errFull, b.opts.MaxProcesses)
-	}
-	b.processes++
-	b.running.Add(1)
-	b.mu.Unlock()
-	free := func() {
-		b.mu.Lock()
-		b.processes--
-		b.mu.Unlock()
-		b.running.Done()
+func (b *Bridge) launch(ctx context.Context, k kind, ended func(*mux)) (*mux, error) {
+	if err := b.take(ctx); err != nil {
+		return nil, err
 	}
 	x, err := startMux(&b.opts, k)
 	if err != nil {
-		free()
+		b.free(nil)
+		b.running.Done()
 		b.opts.Log.Error("a process could not be started", "process", k.name, "error", err)
 		return nil, err
 	}
+	b.add(x)
 	go func() {
-		defer free()
+		defer b.running.Done()
 		select {
 		case <-x.process.done:
 		case <-b.ctx.Done():
 			x.process.stop()
 			<-x.process.done
 		}
+		b.free(x) // first: who waits for it may hold what is needed below
 		if ended != nil {
 			ended(x)
 		}

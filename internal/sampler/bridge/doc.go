@@ -22,7 +22,6 @@
 // A shared process is told the capabilities of the caller that begins its first
 // session, and asks the others for nothing else.
 //
-//
 // # What ends what
 //
 // A session ends by DELETE, by its process, by the idle timeout, or with the

@@ -75,6 +75,9 @@ func failWith(w http.ResponseWriter, status int, id json.RawMessage, e *wire.Err
 
 // refuse answers a request that cannot be served now, with what err says.
 func refuse(w http.ResponseWriter, id json.RawMessage, err error) {
+	if errors.Is(err, errFull) || errors.Is(err, errSessions) {
+		w.Header().Set("Proxy-Status", NoRoom)
+	}
 	switch {
 	case errors.Is(err, errDuplicateID):
 		fail(w, http.StatusBadRequest, id, codeInvalidRequest, err.Error())

@@ -221,7 +221,7 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 			e.current = nil
 		}
 	}
-	x, err := b.launch(kind{name: "stateless", rewrite: true, modern: true, quiet: !e.known, tools: &e.tools}, drop)
+	x, err := b.launch(b.ctx, kind{name: "stateless", rewrite: true, modern: true, quiet: !e.known, tools: &e.tools}, drop)
 	if err != nil {
 		return nil, err
 	}
@@ -263,6 +263,7 @@ func (p *modernPeer) use() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running++
+	p.mux.setUnused(time.Time{})
 	p.idle.Stop()
 }
 
@@ -270,6 +271,7 @@ func (p *modernPeer) release(idleTimeout time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running--; p.running == 0 {
+		p.mux.setUnused(time.Now())
 		p.idle.Reset(idleTimeout)
 	}
 }

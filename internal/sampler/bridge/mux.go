@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -78,6 +79,9 @@ type mux struct {
 	asked map[string]asked
 	// initialized says that the process was told so.
 	initialized bool
+	// unused is since when nobody uses a process of the stateless era; zero while
+	// somebody does.
+	unused time.Time
 	// serial says that sessions take turns; line are the calls that wait for one.
 	serial bool
 	line   []*call
@@ -322,6 +326,13 @@ func (x *mux) answer(s *session, m wire.Message, body []byte) error {
 		return nil
 	}
 	return x.process.send(oneLine(body))
+}
+
+// setUnused notes since when nobody uses the process of the stateless era.
+func (x *mux) setUnused(since time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.unused = since
 }
 
 // reasonOfEnd is what callers are told of a process that is done.

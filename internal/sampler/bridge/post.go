@@ -76,7 +76,7 @@ func (s *session) pass(m wire.Message, body []byte) error {
 // initialize begins a session with a process of its own.
 func (b *Bridge) initialize(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
 	id := newID()
-	x, err := b.launch(kind{name: nameOf(id)}, nil)
+	x, err := b.launch(r.Context(), kind{name: nameOf(id)}, nil)
 	if err != nil {
 		refuse(w, m.ID, err)
 		return

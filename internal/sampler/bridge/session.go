@@ -22,7 +22,9 @@ type session struct {
 	// running counts the requests and answers of the caller that are handled.
 	running int
 	idle    *time.Timer
-	ended   bool
+	// released is when running became 0.
+	released time.Time
+	ended    bool
 }
 
 // newID returns 128 random bits.
@@ -55,6 +57,7 @@ func (s *session) release() {
 	s.mux.mu.Lock()
 	defer s.mux.mu.Unlock()
 	if s.running--; s.running == 0 && !s.ended {
+		s.released = time.Now()
 		s.idle.Reset(s.mux.opts.IdleTimeout)
 	}
 }

@@ -222,7 +222,7 @@ func TestEndsOfASession(t *testing.T) {
 			eventually(t, "the process has not ended", func() bool {
 				f.bridge.mu.Lock()
 				defer f.bridge.mu.Unlock()
-				return f.bridge.processes == 0 && len(f.bridge.sessions) == 0
+				return f.bridge.room.processes == 0 && len(f.bridge.sessions) == 0
 			})
 			if again := f.begin(); again == session {
 				t.Error("the next session has the same id")
@@ -458,7 +458,7 @@ func TestBeginningsThatFail(t *testing.T) {
 			eventually(t, "something is left", func() bool {
 				f.bridge.mu.Lock()
 				defer f.bridge.mu.Unlock()
-				return len(f.bridge.sessions) == tc.wantSessions && f.bridge.processes == tc.wantSessions
+				return len(f.bridge.sessions) == tc.wantSessions && f.bridge.room.processes == tc.wantSessions
 			})
 		})
 	}

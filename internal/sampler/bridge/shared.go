@@ -69,7 +69,7 @@ func (b *Bridge) sharedPeer(m wire.Message, body []byte) *sharedPeer {
 			b.shared.current = nil
 		}
 	}
-	peer.mux, peer.err = b.launch(kind{name: "shared", rewrite: true}, func(*mux) { drop() })
+	peer.mux, peer.err = b.launch(b.ctx, kind{name: "shared", rewrite: true}, func(*mux) { drop() })
 	if peer.err != nil {
 		close(peer.ready)
 		return peer

@@ -15,7 +15,7 @@ func newSharedFixture(t *testing.T, how string) *fixture {
 func (f *fixture) processes() int {
 	f.bridge.mu.Lock()
 	defer f.bridge.mu.Unlock()
-	return f.bridge.processes
+	return f.bridge.room.processes
 }
 
 func TestSessionsOfASharedProcess(t *testing.T) {
