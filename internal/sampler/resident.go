@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"time"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/bridge"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/resident"
@@ -53,6 +55,8 @@ func (s *Server) resident(ctx context.Context, cfg *config.Effective) {
 		NoRoom:     proxy.NoRoom,
 		NoPods:     proxy.NoPods,
 		NoEndpoint: proxy.NoEndpoint,
+		NoProcess:  bridge.NoRoom,
+		Interval:   time.Duration(cfg.ResidentSession.Interval),
 		Version:    s.Version,
 		Report:     func(found statusz.Server) { s.finding.Store(&found) },
 		Log:        s.Log,

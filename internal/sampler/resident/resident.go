@@ -64,6 +64,9 @@ type Options struct {
 	// another session, that the server's host has no address, and that the server's
 	// stream is not one of the HTTP+SSE transport.
 	NoRoom, NoPods, NoEndpoint string
+	// NoProcess is the Proxy-Status header by which a bridge says, for itself and
+	// not for the server, that it runs no further process.
+	NoProcess string
 	// Version is the sampler's own, for the handshake.
 	Version string
 	// Report is called with each finding, never concurrently.
@@ -316,6 +319,9 @@ func (o Options) findingOf(err error) statusz.Server {
 	case proxyStatus != "" && proxyStatus == o.NoRoom:
 		f.State = statusz.ServerUnknown // it says nothing about the server
 		f.Detail = "the sampler has no room for another session"
+	case proxyStatus != "" && proxyStatus == o.NoProcess:
+		f.State = statusz.ServerUnknown // as above: its other processes may be well
+		f.Detail = "the server runs as many processes as it may"
 	case proxyStatus != "" && proxyStatus == o.NoPods:
 		f.State = statusz.ServerUnreachable
 		f.Detail = "the server has no running pods"
