@@ -48,6 +48,10 @@ type modernEra struct {
 	// legacy is true when the server has shown that it knows no such version, and
 	// known that it does: that is asked once.
 	legacy, known bool
+	// Of a server that has not answered in time it is taken to be so until silent,
+	// and for longer each time: it may only have been slow to start.
+	silent time.Time
+	doubt  time.Duration
 
 	tools toolHeaders
 }
@@ -66,6 +70,12 @@ type modernPeer struct {
 
 // errLegacy says that the server knows no version of the stateless era.
 var errLegacy = errors.New("the server knows no stateless version of the protocol")
+
+// errNoAnswer is one that has not said so.
+var errNoAnswer = errors.New("the server has not answered in time")
+
+// maxDoubt bounds the time until a server is asked again that has not answered.
+const maxDoubt = time.Hour
 
 // postModern serves a message that belongs to no session.
 func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
@@ -208,7 +218,7 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.legacy:
+	case e.legacy, time.Now().Before(e.silent):
 		return nil, errLegacy
 	case e.current != nil && !e.current.mux.process.ends():
 		return e.current, nil
@@ -242,9 +252,10 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 	go func() {
 		defer close(peer.ready)
 		peer.err = b.probe(x)
-		legacy := errors.Is(peer.err, errLegacy) && !errors.Is(peer.err, errAtStart)
+		silent := errors.Is(peer.err, errNoAnswer)
+		legacy := errors.Is(peer.err, errLegacy) && !errors.Is(peer.err, errAtStart) && !silent
 		// What a server says to a question that it does not know would frighten.
-		x.process.speak(legacy)
+		x.process.speak(legacy || silent)
 		if peer.err != nil {
 			drop(x)
 			x.process.stop()
@@ -252,7 +263,13 @@ func (b *Bridge) startModern() (*modernPeer, error) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.legacy, e.known = legacy, peer.err == nil
-		if legacy {
+		switch {
+		case silent:
+			e.doubt = min(max(2*e.doubt, b.opts.times.doubt), maxDoubt)
+			e.silent = time.Now().Add(e.doubt)
+			b.opts.Log.Info("the server has not said whether it knows the stateless era: callers of that are told to begin a session",
+				"askedAgainIn", e.doubt)
+		case legacy:
 			b.opts.Log.Info("the server knows sessions only: callers of the stateless era are told to begin one")
 		}
 	}()
@@ -287,7 +304,7 @@ func (b *Bridge) probe(x *mux) error {
 	answer, err := b.ask(ctx, x, m, request(m.ID, m.Method, m.Params))
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return errLegacy
+		return errors.Join(errLegacy, errNoAnswer)
 	case err != nil, x.process.ends():
 		// Some servers end when they are asked what they do not know, others when
 		// something else is wrong. initialize will show, and the next one is asked

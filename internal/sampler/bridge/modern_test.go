@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +176,27 @@ func TestWhetherAServerKnowsTheStatelessEra(t *testing.T) {
 				t.Errorf("standard error is %q", f.stderr)
 			}
 		})
+	}
+}
+
+func TestAServerThatWasSlowOnceIsAskedAgain(t *testing.T) {
+	flag := filepath.Join(t.TempDir(), "started")
+	f := newFixture(t, "modern", func(o *Options) {
+		o.Command = []string{"sh", "-c", `if mkdir "$1"; then while read -r line; do :; done; exit; fi; exec "$0"`, os.Args[0], flag}
+		o.times.probe = time.Second
+		o.times.doubt = time.Hour
+	})
+	for range 2 {
+		if got := f.call("7", "echo", ""); got.status != http.StatusBadRequest {
+			t.Fatalf("while it is in doubt: %+v, %s", got, f.stderr)
+		}
+	}
+	f.bridge.modern.mu.Lock()
+	f.bridge.modern.silent = time.Now() // an hour later
+	f.bridge.modern.mu.Unlock()
+	f.bridge.opts.times.probe = patience
+	if got := f.call("7", "echo", ""); got.status != http.StatusOK {
+		t.Errorf("later: %+v", got)
 	}
 }
 

@@ -44,6 +44,8 @@ type times struct {
 	// probe bounds the question for the stateless era, the start of the process
 	// included.
 	probe time.Duration
+	// doubt is how long no answer to that question counts as one, at first.
+	doubt time.Duration
 	// room is how long a process is waited for that ends, makesRoom how long a
 	// session is idle that ends when another needs its process.
 	room, makesRoom time.Duration
@@ -84,6 +86,7 @@ func (o *Options) complete() error {
 	setDefault(&o.times.closeGrace, 2*time.Second)
 	setDefault(&o.times.termGrace, 3*time.Second)
 	setDefault(&o.times.probe, 15*time.Second)
+	setDefault(&o.times.doubt, time.Minute)
 	setDefault(&o.times.room, 5*time.Second)
 	setDefault(&o.times.makesRoom, time.Minute)
 	setDefault(&o.times.keepAlive, 15*time.Second)
