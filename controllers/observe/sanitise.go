@@ -12,7 +12,7 @@ const (
 // control characters out of it.
 func sanitise(r *statusz.Report) {
 	for _, text := range []*string{
-		&r.ConfigHash, &r.ConfigError, &r.Policy,
+		&r.ConfigHash, &r.ConfigError, &r.SessionKey, &r.Policy,
 		&r.Server.Name, &r.Server.Version, &r.Server.ProtocolVersion, &r.Server.Detail,
 	} {
 		*text = statusz.Clean(*text)

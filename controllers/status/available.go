@@ -80,7 +80,7 @@ func samplerPart(in ServerInput) part {
 	}
 }
 
-func available(in ServerInput) verdict {
+func available(in ServerInput, r reports) verdict {
 	parts := []part{samplerPart(in)}
 	if in.Server.Spec.Container != nil {
 		if scaledToZero(in) {
@@ -104,7 +104,17 @@ func available(in ServerInput) verdict {
 			also = "; but not every pod is well: " + problem.message
 		}
 	}
-	return yes(mcpv1alpha1.ReasonAvailable, "the pods that serve callers are ready"+also)
+	return yes(mcpv1alpha1.ReasonAvailable, "the pods that serve callers are ready"+also+differentKeys(in, r))
+}
+
+// differentKeys is what is said where replicas do not open each other's sessions,
+// as after their Secret was deleted and made again.
+func differentKeys(in ServerInput, r reports) string {
+	if !r.keysDiffer() {
+		return ""
+	}
+	return fmt.Sprintf("; but samplers hold different session keys, so that callers lose sessions: restart them with `kubectl rollout restart -n %s deploy/%s`",
+		in.Server.Namespace, build.SamplerObject(in.Server.Name))
 }
 
 func scaledToZero(in ServerInput) bool {

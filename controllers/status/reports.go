@@ -54,6 +54,19 @@ func gatherReports(in ServerInput) reports {
 	return out
 }
 
+// keysDiffer says whether samplers that serve callers hold different keys, so
+// that none opens what another has sealed. While pods are replaced that is how a
+// key is changed.
+func (r reports) keysDiffer() bool {
+	keys := map[string]bool{}
+	for _, report := range r.ready {
+		if report.SessionKey != "" {
+			keys[report.SessionKey] = true
+		}
+	}
+	return len(keys) > 1 && !r.replacing
+}
+
 func replacing(d *appsv1.Deployment) bool {
 	return d != nil && (d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < d.Status.Replicas)
 }

@@ -67,10 +67,10 @@ func Server(in ServerInput) mcpv1alpha1.MCPServerStatus {
 	c := newConditions(in.Server.Status.Conditions, in.Server.Generation, in.Now)
 	c.set(mcpv1alpha1.ConditionAccepted, accepted(in))
 	c.set(mcpv1alpha1.ConditionResolvedRefs, resolvedRefs(in, reports))
-	c.set(mcpv1alpha1.ConditionAvailable, available(in))
+	c.set(mcpv1alpha1.ConditionAvailable, available(in, reports))
 	c.set(mcpv1alpha1.ConditionVerified, verified(in, reports))
 	c.set(mcpv1alpha1.ConditionSamplingReady, samplingReady(in, reports))
-	c.set(mcpv1alpha1.ConditionReady, ready(in, c.list))
+	c.set(mcpv1alpha1.ConditionReady, ready(in, reports, c.list))
 	out.Conditions = c.list
 	return out
 }
@@ -119,7 +119,7 @@ const loadingPatience = 2 * time.Minute
 // that is not known yet. A server that was ready stays so while its samplers
 // load another configuration: they serve with the one before until then. But not
 // for ever: what does not come to an end is a failure that nobody would see.
-func ready(in ServerInput, conditions []metav1.Condition) verdict {
+func ready(in ServerInput, r reports, conditions []metav1.Condition) verdict {
 	wasReady := meta.IsStatusConditionTrue(in.Server.Status.Conditions, mcpv1alpha1.ConditionReady)
 	loading := false
 	for _, wanted := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionUnknown} {
@@ -133,13 +133,14 @@ func ready(in ServerInput, conditions []metav1.Condition) verdict {
 			}
 		}
 	}
+	also := differentKeys(in, r)
 	if loading {
-		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; its samplers are loading a new configuration")
+		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; its samplers are loading a new configuration"+also)
 	}
 	if in.Plan.Policy == nil {
-		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; no SamplingPolicy targets it, so nobody answers its sampling requests")
+		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; no SamplingPolicy targets it, so nobody answers its sampling requests"+also)
 	}
-	return yes(mcpv1alpha1.ReasonReady, "callers can use the server, and its sampling requests are answered under SamplingPolicy "+quote(in.Plan.Policy.Name))
+	return yes(mcpv1alpha1.ReasonReady, "callers can use the server, and its sampling requests are answered under SamplingPolicy "+quote(in.Plan.Policy.Name)+also)
 }
 
 // harmless conditions are not met because the user wants it so.

@@ -42,6 +42,7 @@ func (s *Server) report() statusz.Report {
 	snap := s.live.current()
 	report := statusz.Report{
 		ConfigHash: snap.hash,
+		SessionKey: s.live.sessionKey(),
 		Providers:  snap.engine.Status(),
 		Files:      filesOf(&snap.cfg.Upstream),
 		Server:     s.found(),

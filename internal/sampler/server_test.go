@@ -107,7 +107,7 @@ func start(t *testing.T, upstream string, llm string, change func(*config.Effect
 	}
 	f.writeConfig()
 	s, err := sampler.New(sampler.Options{
-		ConfigPath: f.path, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", DrainTimeout: deadline, Version: "test",
+		ConfigPath: f.path, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", DrainTimeout: deadline, SettleTime: 3 * time.Second, Version: "test",
 		Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

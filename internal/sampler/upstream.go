@@ -102,6 +102,13 @@ func (l *live) newSealer(path string) (*seal.Sealer, error) {
 	return sealer, nil
 }
 
+// sessionKey tells the key of newSealer from that of another sampler.
+func (l *live) sessionKey() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sealer.Digest()
+}
+
 func readFile(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

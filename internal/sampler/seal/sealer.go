@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,6 +30,7 @@ var ErrInvalid = errors.New("not sealed with this key")
 // Sealer seals and opens. It may be used concurrently.
 type Sealer struct {
 	names, states cipher.AEAD
+	digest        string
 }
 
 // NewSealer returns a Sealer with keys derived from key, one for each purpose.
@@ -53,8 +55,18 @@ func NewSealer(key []byte) (*Sealer, error) {
 			return nil, fmt.Errorf("deriving a key: %w", err)
 		}
 	}
+	// Of a derived value, so that it says nothing of one that seals.
+	derived, err := hkdf.Key(sha256.New, key, nil, "mcp-sampling digest of the key", 32)
+	if err != nil {
+		return nil, fmt.Errorf("deriving a digest: %w", err)
+	}
+	sum := sha256.Sum256(derived)
+	s.digest = hex.EncodeToString(sum[:4])
 	return &s, nil
 }
+
+// Digest tells keys apart, for those who must not know them.
+func (s *Sealer) Digest() string { return s.digest }
 
 // NewRandomSealer returns a Sealer whose key nobody else has: what it seals is
 // worth nothing to other replicas, nor after a restart.

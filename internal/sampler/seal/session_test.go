@@ -121,6 +121,13 @@ func TestAShortKeyIsRefused(t *testing.T) {
 	}
 }
 
+func TestADigestTellsKeysApart(t *testing.T) {
+	one, again, other := sealer(t, 1).Digest(), sealer(t, 1).Digest(), sealer(t, 2).Digest()
+	if len(one) != 8 || one != again || one == other {
+		t.Errorf("the digests of a key are %q and %q, that of another is %q", one, again, other)
+	}
+}
+
 // FuzzOpen: whatever a caller sends neither opens nor breaks anything, unless
 // it is what was sealed.
 func FuzzOpen(f *testing.F) {

@@ -31,6 +31,9 @@ type Report struct {
 	ConfigHash string `json:"configHash,omitempty"`
 	// ConfigError says why a newer file is not in use, in words for users.
 	ConfigError string `json:"configError,omitempty"`
+	// SessionKey tells keys of sessions apart: a short digest of a value derived
+	// from the key.
+	SessionKey string `json:"sessionKey,omitempty"`
 	// Policy is the name of the policy in use; empty without one.
 	Policy string `json:"policy,omitempty"`
 	// Providers holds one entry per provider of the policy, in its order.
