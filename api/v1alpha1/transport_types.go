@@ -96,8 +96,9 @@ type Transport struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.maxProcesses) || !has(self.process) || self.process == 'PerSession'",message="transport.stdio.maxProcesses is for process PerSession: with Shared there is one, remove maxProcesses"
 type StdioTransport struct {
 	// process says whether each session has a process of its own (PerSession), or
-	// all share one (Shared), for servers that keep nothing of a session. Omitted
-	// means PerSession.
+	// all share one (Shared), for servers that keep nothing of a session: what
+	// its process asks for and cannot be attributed to one session is refused.
+	// Omitted means PerSession.
 	// +optional
 	// +kubebuilder:default=PerSession
 	Process StdioProcess `json:"process,omitempty"`
