@@ -23,8 +23,14 @@ func bridgeCommand() *cobra.Command {
 		Long: `Speak Streamable HTTP for an MCP server that speaks on standard input and output.
 
 Each session gets a process of its own, or all share one with --shared, for
-servers that are made so. Callers of the stateless version 2026-07-28 share one
+servers that are made so. Such a process can ask a caller something (sampling,
+elicitation, roots) only while it works for that one caller, as nothing else says
+whom it means: otherwise it is refused, and from then on calls of several sessions
+wait for each other. Callers of the stateless version 2026-07-28 share one
 process of their own, if the server knows that version.
+
+Where as many processes run as may, one that ends is waited for, and the session
+that was idle longest, for more than a minute, ends for a new one.
 
 What processes write to standard error goes to that of the bridge, after the
 short name of the session. There are no credentials: listen where only the
@@ -82,7 +88,7 @@ func install(dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("reading this program: %w", err)
 	}
-	defer from.Close() //nolint:errcheck // it was only read
+	defer from.Close()
 	to, err := os.CreateTemp(dir, ".sampler-")
 	if err != nil {
 		return fmt.Errorf("installing into %s: %w", dir, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/loopback"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 func TestOptionsThatCannotWork(t *testing.T) {
@@ -54,7 +55,7 @@ func TestRunEndsWhenCallsHaveEnded(t *testing.T) {
 	session := f.begin()
 	idle := f.begin()
 	stream := f.stream(idle)
-	response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), headerSession, session)
+	response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), wire.HeaderSession, session)
 	defer response.Body.Close()
 	call := newStream(t, response.Body)
 	call.want("sampling/createMessage")
@@ -90,7 +91,7 @@ func TestRunCutsCallsOffAtTheEndOfTheTime(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- f.bridge.serve(ctx, listener) }()
 	session := f.begin()
-	response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), headerSession, session)
+	response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), wire.HeaderSession, session)
 	defer response.Body.Close()
 	call := newStream(t, response.Body)
 	call.want("sampling/createMessage")

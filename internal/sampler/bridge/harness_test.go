@@ -111,7 +111,7 @@ func (f *fixture) do(method, body string, header ...string) reply {
 	got := reply{
 		status:  response.StatusCode,
 		kind:    response.Header.Get("Content-Type"),
-		session: response.Header.Get(headerSession),
+		session: response.Header.Get(wire.HeaderSession),
 	}
 	all, err := io.ReadAll(response.Body)
 	if err != nil {
@@ -133,7 +133,7 @@ func (f *fixture) do(method, body string, header ...string) reply {
 
 func (f *fixture) post(session, body string, header ...string) reply {
 	f.t.Helper()
-	return f.do(http.MethodPost, body, append([]string{headerSession, session}, header...)...)
+	return f.do(http.MethodPost, body, append([]string{wire.HeaderSession, session}, header...)...)
 }
 
 const initializeBody = `{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{}}}`
@@ -182,7 +182,7 @@ func newStream(t *testing.T, body io.ReadCloser) *stream {
 
 func (f *fixture) stream(session string, header ...string) *stream {
 	f.t.Helper()
-	response := f.open(f.t.Context(), http.MethodGet, "", append([]string{headerSession, session}, header...)...)
+	response := f.open(f.t.Context(), http.MethodGet, "", append([]string{wire.HeaderSession, session}, header...)...)
 	if response == nil || response.StatusCode != http.StatusOK {
 		f.t.Fatalf("the stream could not be opened: %+v", response)
 	}

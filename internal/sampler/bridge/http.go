@@ -12,18 +12,14 @@ import (
 )
 
 const (
-	headerSession = "Mcp-Session-Id"
-	headerVersion = "Mcp-Protocol-Version"
-	typeJSON      = "application/json"
-	typeEvents    = "text/event-stream"
+	typeJSON   = "application/json"
+	typeEvents = "text/event-stream"
 )
 
 // Codes of the errors that the bridge itself gives.
 const (
 	codeParse          = -32700
 	codeInvalidRequest = -32600
-	codeInvalidParams  = -32602
-	codeHeaderMismatch = -32020
 	// codeUnavailable is of JSON-RPC's range for implementations.
 	codeUnavailable = -32000
 )
@@ -38,7 +34,7 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPost:
 		b.post(w, r)
 	case http.MethodGet, http.MethodDelete:
-		if isModernVersion(r.Header.Get(headerVersion)) {
+		if wire.IsModernVersion(r.Header.Get(wire.HeaderVersion)) {
 			w.Header().Set("Allow", http.MethodPost)
 			http.Error(w, "this version of the protocol has no sessions", http.StatusMethodNotAllowed)
 			return
@@ -93,9 +89,9 @@ func refuse(w http.ResponseWriter, id json.RawMessage, err error) {
 // sessionOf returns the session that a request names. If there is none it
 // answers the request.
 func (b *Bridge) sessionOf(w http.ResponseWriter, r *http.Request, id json.RawMessage) *session {
-	name := r.Header.Get(headerSession)
+	name := r.Header.Get(wire.HeaderSession)
 	if name == "" {
-		fail(w, http.StatusBadRequest, id, codeInvalidRequest, "the header "+headerSession+" is missing: begin a session with initialize")
+		fail(w, http.StatusBadRequest, id, codeInvalidRequest, "the header "+wire.HeaderSession+" is missing: begin a session with initialize")
 		return nil
 	}
 	s := b.session(name)

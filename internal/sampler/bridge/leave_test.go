@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // callUntil posts a call and returns what ends it as a caller that leaves.
@@ -14,7 +16,7 @@ func (f *fixture) callUntil(session, body string, header ...string) (leave func(
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		if response := f.open(ctx, http.MethodPost, body, append([]string{headerSession, session}, header...)...); response != nil {
+		if response := f.open(ctx, http.MethodPost, body, append([]string{wire.HeaderSession, session}, header...)...); response != nil {
 			<-ctx.Done()
 			_ = response.Body.Close()
 		}

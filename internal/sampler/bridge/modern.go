@@ -2,13 +2,11 @@ package bridge
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,20 +14,9 @@ import (
 )
 
 const (
-	headerMethod   = "Mcp-Method"
-	headerName     = "Mcp-Name"
-	metaVersion    = "io.modelcontextprotocol/protocolVersion"
-	methodDiscover = "server/discover"
-
-	codeMethodNotFound     = -32601
-	codeMissingCapability  = -32021
-	codeUnsupportedVersion = wire.CodeUnsupportedVersion
+	codeMethodNotFound    = -32601
+	codeMissingCapability = -32021
 )
-
-// isModernVersion compares as text: versions are dates.
-func isModernVersion(version string) bool {
-	return len(version) == len(wire.VersionModern) && version >= wire.VersionModern
-}
 
 // isModern reports whether a message is of the stateless era: it or its header
 // names a version of that, or it is the question that begins it.
@@ -37,8 +24,8 @@ func isModern(m wire.Message, h http.Header) bool {
 	if m.Method == wire.MethodInitialize {
 		return false
 	}
-	return m.Method == methodDiscover || isModernVersion(text(m.Params, "_meta", metaVersion)) ||
-		slices.ContainsFunc(h.Values(headerVersion), isModernVersion)
+	return m.Method == wire.MethodDiscover || wire.IsModernVersion(text(m.Params, "_meta", wire.MetaVersion)) ||
+		slices.ContainsFunc(h.Values(wire.HeaderVersion), wire.IsModernVersion)
 }
 
 // modernEra holds the one process of all callers without a session.
@@ -98,7 +85,7 @@ func (b *Bridge) postModern(w http.ResponseWriter, r *http.Request, m wire.Messa
 	case r.Context().Err() != nil:
 		return
 	case errors.Is(err, errLegacy):
-		failWith(w, http.StatusBadRequest, m.ID, unsupportedVersion(text(m.Params, "_meta", metaVersion)))
+		failWith(w, http.StatusBadRequest, m.ID, unsupportedVersion(text(m.Params, "_meta", wire.MetaVersion)))
 		return
 	case err != nil:
 		refuse(w, m.ID, err)
@@ -126,7 +113,7 @@ func modernStatus(answer []byte) int {
 	switch e.Code {
 	case codeMethodNotFound:
 		return http.StatusNotFound
-	case codeHeaderMismatch, codeMissingCapability, codeUnsupportedVersion, codeInvalidRequest, codeInvalidParams, codeParse:
+	case wire.CodeHeaderMismatch, codeMissingCapability, wire.CodeUnsupportedVersion, codeInvalidRequest, wire.CodeInvalidParams, codeParse:
 		return http.StatusBadRequest
 	}
 	return http.StatusOK
@@ -138,38 +125,38 @@ func unsupportedVersion(requested string) *wire.Error {
 		data = nil
 	}
 	return &wire.Error{
-		Code:    codeUnsupportedVersion,
+		Code:    wire.CodeUnsupportedVersion,
 		Message: "the server knows no stateless version of the protocol: use initialize",
 		Data:    data,
 	}
 }
 
 func mismatch(format string, args ...any) *wire.Error {
-	return &wire.Error{Code: codeHeaderMismatch, Message: fmt.Sprintf(format, args...)}
+	return &wire.Error{Code: wire.CodeHeaderMismatch, Message: fmt.Sprintf(format, args...)}
 }
 
 // checkHeaders compares what a request says in its headers with its body.
 func checkHeaders(m wire.Message, h http.Header) *wire.Error {
-	version := text(m.Params, "_meta", metaVersion)
-	want := []struct{ header, value string }{{headerVersion, version}, {headerMethod, m.Method}}
+	version := text(m.Params, "_meta", wire.MetaVersion)
+	want := []struct{ header, value string }{{wire.HeaderVersion, version}, {wire.HeaderMethod, m.Method}}
 	switch m.Method {
-	case "tools/call", "prompts/get":
-		want = append(want, struct{ header, value string }{headerName, text(m.Params, "name")})
-	case "resources/read":
-		want = append(want, struct{ header, value string }{headerName, text(m.Params, "uri")})
+	case wire.MethodCallTool, wire.MethodGetPrompt:
+		want = append(want, struct{ header, value string }{wire.HeaderName, text(m.Params, "name")})
+	case wire.MethodReadResource:
+		want = append(want, struct{ header, value string }{wire.HeaderName, text(m.Params, "uri")})
 	}
 	for _, expected := range want {
 		values := h.Values(expected.header)
 		if len(values) != 1 {
 			return mismatch("the header %s must be there once, not %d times", expected.header, len(values))
 		}
-		if expected.header == headerVersion && version == "" {
-			return &wire.Error{Code: codeInvalidParams, Message: "params._meta must name the version of the protocol as " + metaVersion}
+		if expected.header == wire.HeaderVersion && version == "" {
+			return &wire.Error{Code: wire.CodeInvalidParams, Message: "params._meta must name the version of the protocol as " + wire.MetaVersion}
 		}
 		value := values[0]
-		if expected.header == headerName {
+		if expected.header == wire.HeaderName {
 			var err error
-			if value, err = decodeHeader(value); err != nil {
+			if value, err = wire.DecodeHeader(value); err != nil {
 				return mismatch("the header %s is not valid base64 after its prefix", expected.header)
 			}
 		}
@@ -178,19 +165,6 @@ func checkHeaders(m wire.Message, h http.Header) *wire.Error {
 		}
 	}
 	return nil
-}
-
-// decodeHeader reads a value that may be written as =?base64?...?=.
-func decodeHeader(value string) (string, error) {
-	inner, ok := strings.CutPrefix(value, "=?base64?")
-	if !ok {
-		return value, nil
-	}
-	if inner, ok = strings.CutSuffix(inner, "?="); !ok {
-		return value, nil
-	}
-	decoded, err := base64.StdEncoding.DecodeString(inner)
-	return string(decoded), err
 }
 
 // modernPeer returns the process of the stateless era, in use until release.
@@ -299,8 +273,8 @@ func (b *Bridge) probe(x *mux) error {
 	ctx, cancel := context.WithTimeout(b.ctx, b.opts.times.probe)
 	defer cancel()
 	params := fmt.Appendf(nil, `{"_meta":{%q:%q,"io.modelcontextprotocol/clientInfo":{"name":"mcp-sampling-bridge","version":"1"},`+
-		`"io.modelcontextprotocol/clientCapabilities":{}}}`, metaVersion, wire.VersionModern)
-	m := wire.Message{ID: json.RawMessage("0"), Method: methodDiscover, Params: params}
+		`"io.modelcontextprotocol/clientCapabilities":{}}}`, wire.MetaVersion, wire.VersionModern)
+	m := wire.Message{ID: json.RawMessage("0"), Method: wire.MethodDiscover, Params: params}
 	answer, err := b.ask(ctx, x, m, request(m.ID, m.Method, m.Params))
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -323,7 +297,7 @@ func knowsModern(answer wire.Message) bool {
 	versions := member(answer.Result, "supportedVersions")
 	if answer.Error != nil {
 		var e wire.Error
-		if json.Unmarshal(answer.Error, &e) != nil || e.Code > codeHeaderMismatch || e.Code < codeUnsupportedVersion {
+		if json.Unmarshal(answer.Error, &e) != nil || e.Code > wire.CodeHeaderMismatch || e.Code < wire.CodeUnsupportedVersion {
 			return false
 		}
 		versions = member(e.Data, "supported")
@@ -332,5 +306,5 @@ func knowsModern(answer wire.Message) bool {
 	if versions == nil || json.Unmarshal(versions, &supported) != nil {
 		return true
 	}
-	return slices.ContainsFunc(supported, isModernVersion)
+	return slices.ContainsFunc(supported, wire.IsModernVersion)
 }

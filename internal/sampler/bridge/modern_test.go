@@ -10,15 +10,17 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 const metaModern = `"io.modelcontextprotocol/protocolVersion":"2026-07-28"`
 
 func modernCall(id, method, name, meta string) (body string, header []string) {
 	body = fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":%q,"params":{"name":%q,"_meta":{%s%s}}}`, id, method, name, metaModern, meta)
-	header = []string{headerVersion, "2026-07-28", headerMethod, method}
+	header = []string{wire.HeaderVersion, "2026-07-28", wire.HeaderMethod, method}
 	if name != "" {
-		header = append(header, headerName, name)
+		header = append(header, wire.HeaderName, name)
 	}
 	return body, header
 }
@@ -77,10 +79,10 @@ func TestStatelessRequests(t *testing.T) {
 		})
 	}
 	f.t = t
-	if got := f.do(http.MethodPost, `{"jsonrpc":"2.0","id":1,"result":{}}`, headerVersion, "2026-07-28"); got.status != 400 {
+	if got := f.do(http.MethodPost, `{"jsonrpc":"2.0","id":1,"result":{}}`, wire.HeaderVersion, "2026-07-28"); got.status != 400 {
 		t.Errorf("a response: %+v", got)
 	}
-	if got := f.do(http.MethodPost, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, headerVersion, "2026-07-28"); got.status != 202 {
+	if got := f.do(http.MethodPost, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, wire.HeaderVersion, "2026-07-28"); got.status != 202 {
 		t.Errorf("a notification: %+v", got)
 	}
 }
@@ -221,19 +223,19 @@ func TestHeadersOfStatelessRequests(t *testing.T) {
 	}{
 		"all as the body says":                  {call, right, 200, ""},
 		"no version":                            {call, right[2:], 400, "-32020"},
-		"another version":                       {call, append([]string{headerVersion, "2026-12-01"}, right[2:]...), 400, "-32020"},
-		"a legacy version":                      {call, append([]string{headerVersion, "2025-11-25"}, right[2:]...), 400, "-32020"},
+		"another version":                       {call, append([]string{wire.HeaderVersion, "2026-12-01"}, right[2:]...), 400, "-32020"},
+		"a legacy version":                      {call, append([]string{wire.HeaderVersion, "2025-11-25"}, right[2:]...), 400, "-32020"},
 		"no version in the body":                {tool("1", "echo", ""), right, 400, "-32602"},
 		"no method":                             {call, append(right[:2:2], right[4:]...), 400, "-32020"},
-		"another method":                        {call, append(right[:2:2], headerMethod, "tools/list", headerName, "echo"), 400, "-32020"},
-		"a method in capitals":                  {call, append(right[:2:2], headerMethod, "Tools/Call", headerName, "echo"), 400, "-32020"},
+		"another method":                        {call, append(right[:2:2], wire.HeaderMethod, "tools/list", wire.HeaderName, "echo"), 400, "-32020"},
+		"a method in capitals":                  {call, append(right[:2:2], wire.HeaderMethod, "Tools/Call", wire.HeaderName, "echo"), 400, "-32020"},
 		"no name":                               {call, right[:4], 400, "-32020"},
-		"another name":                          {call, append(right[:4:4], headerName, "echo2"), 400, "-32020"},
-		"a name in base64":                      {call, append(right[:4:4], headerName, "=?base64?ZWNobw==?="), 200, ""},
-		"a name in broken base64":               {call, append(right[:4:4], headerName, "=?base64?ZWN!?="), 400, "-32020"},
-		"the URI of a resource":                 {read, append(right[:2:2], headerMethod, "resources/read", headerName, "=?base64?ZmlsZTovLy/DpA==?="), 404, "-32601"},
-		"another URI":                           {read, append(right[:2:2], headerMethod, "resources/read", headerName, "file:///b"), 400, "-32020"},
-		"the session header counts for nothing": {call, append(right[:6:6], headerSession, "x"), 200, ""},
+		"another name":                          {call, append(right[:4:4], wire.HeaderName, "echo2"), 400, "-32020"},
+		"a name in base64":                      {call, append(right[:4:4], wire.HeaderName, "=?base64?ZWNobw==?="), 200, ""},
+		"a name in broken base64":               {call, append(right[:4:4], wire.HeaderName, "=?base64?ZWN!?="), 400, "-32020"},
+		"the URI of a resource":                 {read, append(right[:2:2], wire.HeaderMethod, "resources/read", wire.HeaderName, "=?base64?ZmlsZTovLy/DpA==?="), 404, "-32601"},
+		"another URI":                           {read, append(right[:2:2], wire.HeaderMethod, "resources/read", wire.HeaderName, "file:///b"), 400, "-32020"},
+		"the session header counts for nothing": {call, append(right[:6:6], wire.HeaderSession, "x"), 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.t = t

@@ -82,7 +82,7 @@ func annotated(schema json.RawMessage, path []string) []paramHeader {
 // check compares the headers of a call with its arguments. Headers of which
 // nothing is known mean nothing.
 func (t *toolHeaders) check(m wire.Message, h http.Header) *wire.Error {
-	if m.Method != "tools/call" {
+	if m.Method != wire.MethodCallTool {
 		return nil
 	}
 	t.mu.Lock()
@@ -99,7 +99,7 @@ func (t *toolHeaders) check(m wire.Message, h http.Header) *wire.Error {
 		case len(values) != 1:
 			return mismatch("the header %s must be there once, not %d times", p.header, len(values))
 		default:
-			value, err := decodeHeader(values[0])
+			value, err := wire.DecodeHeader(values[0])
 			if err != nil {
 				return mismatch("the header %s is not valid base64 after its prefix", p.header)
 			}

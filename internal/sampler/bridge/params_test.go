@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 func TestHeadersThatRepeatParameters(t *testing.T) {
@@ -56,7 +58,7 @@ func TestHeadersThatRepeatParameters(t *testing.T) {
 			switch {
 			case tc.want == "" && got != nil:
 				t.Errorf("it is refused: %v", got)
-			case tc.want != "" && (got == nil || got.Code != codeHeaderMismatch || !strings.Contains(got.Message, tc.want)):
+			case tc.want != "" && (got == nil || got.Code != wire.CodeHeaderMismatch || !strings.Contains(got.Message, tc.want)):
 				t.Errorf("got %v, want %q", got, tc.want)
 			}
 		})
@@ -70,7 +72,7 @@ func TestParametersInHeadersAreKnownFromTheListOfTools(t *testing.T) {
 		t.Fatalf("the list: %+v", got)
 	}
 	call := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hi"},"_meta":{` + metaModern + `}}}`
-	right := []string{headerVersion, "2026-07-28", headerMethod, "tools/call", headerName, "echo"}
+	right := []string{wire.HeaderVersion, "2026-07-28", wire.HeaderMethod, "tools/call", wire.HeaderName, "echo"}
 	if got := f.do(http.MethodPost, call, right...); got.status != http.StatusBadRequest || !strings.Contains(got.body, "-32020") {
 		t.Errorf("without the header: %+v", got)
 	}

@@ -92,7 +92,7 @@ func (b *Bridge) initialize(w http.ResponseWriter, r *http.Request, m wire.Messa
 	ex := &exchange{bridge: b, mux: x, out: newQueue(b.opts.MaxMessageBytes)}
 	ex.header = func(h http.Header) {
 		if !failed {
-			h.Set(headerSession, s.id)
+			h.Set(wire.HeaderSession, s.id)
 		}
 	}
 	err = ex.send(s, m, body, func(answer wire.Message) {

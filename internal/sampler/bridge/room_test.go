@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 func newSmallFixture(t *testing.T, how string, processes int, makesRoom time.Duration) *fixture {
@@ -31,7 +33,7 @@ func TestWhatMakesRoomForAProcess(t *testing.T) {
 		before func(f *fixture)
 	}{
 		"a session that has ended": {before: func(f *fixture) {
-			f.do(http.MethodDelete, "", headerSession, f.begin())
+			f.do(http.MethodDelete, "", wire.HeaderSession, f.begin())
 		}},
 		"the question for the stateless era": {before: func(f *fixture) {
 			if got := f.call("7", "echo", ""); got.status != http.StatusBadRequest {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 func TestAnswersOfASession(t *testing.T) {
@@ -52,7 +54,7 @@ func TestAnswersOfASession(t *testing.T) {
 			body: tool("7", "nothing", ""), wantStatus: 200, want: `{"jsonrpc":"2.0","id":7,"error":{"code":-32602,"message":"no such tool"}}`,
 		},
 		"a version header of any legacy version is taken": {
-			header: []string{headerVersion, "2024-11-05"},
+			header: []string{wire.HeaderVersion, "2024-11-05"},
 			body:   tool("7", "echo", "hi"), wantStatus: 200, want: `{"jsonrpc":"2.0","id":7,"result":{"text":"hi"}}`,
 		},
 		"a notification is accepted": {body: `{"jsonrpc":"2.0","method":"notifications/x"}`, wantStatus: 202},
@@ -99,10 +101,10 @@ func TestAnswersOfASession(t *testing.T) {
 			header: []string{"Accept", "*/*;q=0.1"}, body: tool("7", "echo", "hi"), wantStatus: 200, want: `"text":"hi"`,
 		},
 		"a request without a session is refused": {
-			header: []string{headerSession, ""}, body: tool("1", "echo", "hi"), wantStatus: 400, want: "is missing",
+			header: []string{wire.HeaderSession, ""}, body: tool("1", "echo", "hi"), wantStatus: 400, want: "is missing",
 		},
 		"a request of an unknown session is not found": {
-			header: []string{headerSession, "0123"}, body: tool("1", "echo", "hi"), wantStatus: 404, want: "no such session",
+			header: []string{wire.HeaderSession, "0123"}, body: tool("1", "echo", "hi"), wantStatus: 404, want: "no such session",
 		},
 		"a crash is the error of the call": {
 			body: tool("7", "crash", ""), wantStatus: 200, want: `(exit status 3)`,
@@ -188,14 +190,14 @@ func TestEndsOfASession(t *testing.T) {
 	}{
 		"the caller ends it": {
 			end: func(f *fixture, session string) {
-				if got := f.do(http.MethodDelete, "", headerSession, session); got.status != http.StatusNoContent {
+				if got := f.do(http.MethodDelete, "", wire.HeaderSession, session); got.status != http.StatusNoContent {
 					f.t.Errorf("DELETE: %+v", got)
 				}
 			},
 		},
 		"the caller ends it, and the process does not end by itself": {
 			how: "stubborn", modify: func(o *Options) { o.times.closeGrace, o.times.termGrace = time.Millisecond, 5*time.Second },
-			end: func(f *fixture, session string) { f.do(http.MethodDelete, "", headerSession, session) },
+			end: func(f *fixture, session string) { f.do(http.MethodDelete, "", wire.HeaderSession, session) },
 		},
 		"the process crashes":                      {end: func(f *fixture, session string) { f.post(session, tool("1", "crash", "")) }},
 		"the process ends without a word too many": {end: func(f *fixture, session string) { f.post(session, tool("1", "last-words", "")) }},
@@ -245,7 +247,7 @@ func TestARunningCallFailsWhenItsSessionEnds(t *testing.T) {
 	if got := f.post(session, tool("1", "echo", "")); got.status != http.StatusBadRequest || !strings.Contains(got.body, "running already") {
 		t.Errorf("a second call with the same id: %+v", got)
 	}
-	f.do(http.MethodDelete, "", headerSession, session)
+	f.do(http.MethodDelete, "", wire.HeaderSession, session)
 	if got := <-answered; got.status != http.StatusOK || !strings.Contains(got.body, `"id":1,"error":{"code":-32000,"message":"the session has ended"}`) {
 		t.Errorf("the running call: %+v", got)
 	}
@@ -256,7 +258,7 @@ func TestSamplingThroughASession(t *testing.T) {
 	t.Run("on the stream of the only call", func(t *testing.T) {
 		f := newFixture(t, "")
 		session := f.begin()
-		response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), headerSession, session)
+		response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), wire.HeaderSession, session)
 		defer response.Body.Close()
 		stream := newStream(t, response.Body)
 		stream.want(`"method":"sampling/createMessage","params":{"prompt":"what?"}`)
@@ -275,7 +277,7 @@ func TestSamplingThroughASession(t *testing.T) {
 		hanging, stop := context.WithCancel(t.Context())
 		defer stop()
 		go func() {
-			if response := f.open(hanging, http.MethodPost, tool("6", "hang", ""), headerSession, session); response != nil {
+			if response := f.open(hanging, http.MethodPost, tool("6", "hang", ""), wire.HeaderSession, session); response != nil {
 				_ = response.Body.Close()
 			}
 		}()
@@ -296,7 +298,7 @@ func TestSamplingThroughASession(t *testing.T) {
 	t.Run("another session cannot answer", func(t *testing.T) {
 		f := newFixture(t, "", func(o *Options) { o.Shared = true })
 		session, other := f.begin(), f.begin()
-		response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), headerSession, session)
+		response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), wire.HeaderSession, session)
 		defer response.Body.Close()
 		stream := newStream(t, response.Body)
 		stream.want(`"method":"sampling/createMessage"`)
@@ -310,7 +312,7 @@ func TestTheSessionsStreamIsReadByOne(t *testing.T) {
 	f := newFixture(t, "")
 	session := f.begin()
 	stream := f.stream(session)
-	if got := f.do(http.MethodGet, "", headerSession, session); got.status != http.StatusConflict {
+	if got := f.do(http.MethodGet, "", wire.HeaderSession, session); got.status != http.StatusConflict {
 		t.Errorf("a second stream: %+v", got)
 	}
 	_ = stream.body.Close()
@@ -329,11 +331,11 @@ func TestTheSessionsStreamIsReadByOne(t *testing.T) {
 		want   int
 	}{
 		"no session":                {http.MethodGet, nil, 400},
-		"an unknown session":        {http.MethodGet, []string{headerSession, "x"}, 404},
-		"no streams are taken":      {http.MethodGet, []string{headerSession, session, "Accept", "application/json"}, 406},
-		"a version without streams": {http.MethodGet, []string{headerSession, session, headerVersion, "2026-07-28"}, 405},
+		"an unknown session":        {http.MethodGet, []string{wire.HeaderSession, "x"}, 404},
+		"no streams are taken":      {http.MethodGet, []string{wire.HeaderSession, session, "Accept", "application/json"}, 406},
+		"a version without streams": {http.MethodGet, []string{wire.HeaderSession, session, wire.HeaderVersion, "2026-07-28"}, 405},
 		"another method":            {http.MethodPut, nil, 405},
-		"an unknown session's end":  {http.MethodDelete, []string{headerSession, "x"}, 404},
+		"an unknown session's end":  {http.MethodDelete, []string{wire.HeaderSession, "x"}, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.t = t
@@ -375,7 +377,7 @@ func TestACallerThatLeavesDoesNotCancel(t *testing.T) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		if response := f.open(ctx, http.MethodPost, tool("1", "sample", ""), headerSession, session); response != nil {
+		if response := f.open(ctx, http.MethodPost, tool("1", "sample", ""), wire.HeaderSession, session); response != nil {
 			<-ctx.Done()
 			_ = response.Body.Close()
 		}
@@ -472,7 +474,7 @@ func TestAProcessThatDoesNotReadIsNotWaitedFor(t *testing.T) {
 	session := f.begin()
 	note := `{"jsonrpc":"2.0","method":"notifications/x","params":{"text":"` + strings.Repeat("x", 64<<10) + `"}}`
 	go func() {
-		if response := f.open(t.Context(), http.MethodPost, tool("1", "deaf", ""), headerSession, session); response != nil {
+		if response := f.open(t.Context(), http.MethodPost, tool("1", "deaf", ""), wire.HeaderSession, session); response != nil {
 			_ = response.Body.Close()
 		}
 	}()
@@ -487,7 +489,7 @@ func TestAProcessThatDoesNotReadIsNotWaitedFor(t *testing.T) {
 func TestARunningCallMayEndWhileTheBridgeDrains(t *testing.T) {
 	f := newFixture(t, "")
 	session := f.begin()
-	response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), headerSession, session)
+	response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), wire.HeaderSession, session)
 	defer response.Body.Close()
 	stream := newStream(t, response.Body)
 	stream.want("sampling/createMessage")
@@ -506,7 +508,7 @@ func TestARunningCallMayEndWhileTheBridgeDrains(t *testing.T) {
 func TestASilentCallIsKeptAlive(t *testing.T) {
 	f := newFixture(t, "", func(o *Options) { o.times.keepAlive = time.Millisecond })
 	session := f.begin()
-	response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), headerSession, session)
+	response := f.open(t.Context(), http.MethodPost, tool("7", "sample", "what?"), wire.HeaderSession, session)
 	defer response.Body.Close()
 	stream := newStream(t, response.Body)
 	comment := false

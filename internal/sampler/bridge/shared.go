@@ -48,7 +48,7 @@ func (b *Bridge) initializeShared(w http.ResponseWriter, r *http.Request, m wire
 		s.version = wire.ResultProtocolVersion(peer.answer.Result)
 		peer.mux.mu.Unlock()
 		defer s.release()
-		header = func(h http.Header) { h.Set(headerSession, s.id) }
+		header = func(h http.Header) { h.Set(wire.HeaderSession, s.id) }
 	}
 	ex := &exchange{bridge: b, header: header}
 	ex.writeJSON(w, [][]byte{restored(m.ID, peer.answer)})

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 func newSharedFixture(t *testing.T, how string) *fixture {
@@ -63,7 +65,7 @@ func TestSessionsOfASharedProcess(t *testing.T) {
 		second.want("notifications/tools/list_changed")
 	})
 	t.Run("a session's end leaves the process", func(t *testing.T) {
-		f.do(http.MethodDelete, "", headerSession, sessions[0])
+		f.do(http.MethodDelete, "", wire.HeaderSession, sessions[0])
 		if got := f.post(sessions[0], tool("1", "echo", "hi")); got.status != http.StatusNotFound {
 			t.Errorf("the session that ended: %+v", got)
 		}
@@ -116,6 +118,6 @@ func TestACancelledCallOfASharedProcess(t *testing.T) {
 	if strings.Count(got.body, "notifications/cancelled") != 1 || !strings.Contains(got.body, `\"requestId\":`+wireID) {
 		t.Errorf("the process heard %s, want its own id %s cancelled once", got.body, wireID)
 	}
-	f.do(http.MethodDelete, "", headerSession, session)
+	f.do(http.MethodDelete, "", wire.HeaderSession, session)
 	<-answered
 }

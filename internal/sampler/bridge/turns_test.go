@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // calling returns how many calls of a session the process works at, and how many
@@ -35,7 +37,7 @@ func (f *fixture) start(session, body string) (leave func(), answered <-chan rep
 	done := make(chan reply, 1)
 	running, waiting := f.calling(session)
 	go func() {
-		if response := f.open(ctx, http.MethodPost, body, headerSession, session); response != nil {
+		if response := f.open(ctx, http.MethodPost, body, wire.HeaderSession, session); response != nil {
 			var got reply
 			each(f.t, response, func(message string) { got.messages = append(got.messages, message) })
 			response.Body.Close()
@@ -77,7 +79,7 @@ func each(t *testing.T, response *http.Response, do func(message string)) {
 // and returns all that came.
 func (f *fixture) sampled(session, id, prompt string) string {
 	f.t.Helper()
-	response := f.open(f.t.Context(), http.MethodPost, tool(id, "sample", prompt), headerSession, session)
+	response := f.open(f.t.Context(), http.MethodPost, tool(id, "sample", prompt), wire.HeaderSession, session)
 	if response == nil {
 		return ""
 	}
@@ -127,7 +129,7 @@ func TestWhatCouldBeForTwoSessionsIsForNone(t *testing.T) {
 		"a call of a session that has ended may still run": {
 			before: func(f *fixture, first string) {
 				f.start(first, tool("1", "hang", ""))
-				f.do(http.MethodDelete, "", headerSession, first)
+				f.do(http.MethodDelete, "", wire.HeaderSession, first)
 			},
 			want: ambiguous,
 		},
@@ -179,7 +181,7 @@ func TestSessionsTakeTurnsWhereTheProcessAsks(t *testing.T) {
 	if _, waiting := f.calling(second); waiting != 0 {
 		t.Errorf("%d calls wait that nobody wants", waiting)
 	}
-	f.do(http.MethodDelete, "", headerSession, first)
+	f.do(http.MethodDelete, "", wire.HeaderSession, first)
 	<-hanging
 	<-answered
 	heard := f.post(third, tool("6", "heard", ""))
