@@ -26,7 +26,8 @@ Each session gets a process of its own, or all share one with --shared, for
 servers that are made so. Such a process can ask a caller something (sampling,
 elicitation, roots) only while it works for that one caller, as nothing else says
 whom it means: otherwise it is refused, and from then on calls of several sessions
-wait for each other. Callers of the stateless version 2026-07-28 share one
+wait for each other. It is told the capabilities of the caller of its first
+session, for all. Callers of the stateless version 2026-07-28 share one
 process of their own, if the server knows that version.
 
 Where as many processes run as may, one that ends is waited for, and the session

@@ -48,5 +48,11 @@
 // that its beginning names, or all that run, if it names none. What waits for a
 // process that does not read, or for a caller that does not, is bounded by the
 // same number of bytes; then requests are refused and notifications are lost.
+// What runs, and what the process asks, is bounded for a process, and for each
+// session of one that is shared.
+//
+// Where as many processes run as may, a new one waits a moment for one that
+// ends. If there is none, the session that is idle for the longest time ends for
+// it, or the process of the stateless era, if nobody has used it for a minute.
 // Lines of standard error are cut.
 package bridge
