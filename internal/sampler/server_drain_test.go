@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 )
 
@@ -259,5 +260,29 @@ func TestSlowBodiesOverHTTP2AreGivenUp(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("status %d, want 403", resp.StatusCode)
+	}
+}
+
+func TestTheSettleTimeIsThatOfTheOptions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sampler.yaml")
+	text := "apiVersion: " + config.APIVersion + "\nserver: {name: any}\nupstream: {url: \"http://127.0.0.1:9/mcp\"}\nresidentSession: {mode: \"Off\"}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := sampler.New(sampler.Options{
+		ConfigPath: path, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", Version: "test",
+		DrainTimeout: time.Hour, SettleTime: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	begun := time.Now()
+	if err := s.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took >= sampler.DefaultSettleTime {
+		t.Errorf("a sampler that nobody calls took %s to end", took)
 	}
 }
