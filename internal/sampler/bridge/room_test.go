@@ -16,6 +16,18 @@ func newSmallFixture(t *testing.T, how string, processes int, makesRoom time.Dur
 	})
 }
 
+// quiet waits until a session's requests are handled: their answers come before.
+func (f *fixture) quiet(session string) *mux {
+	f.t.Helper()
+	s := f.bridge.session(session)
+	eventually(f.t, "the session is in use", func() bool {
+		s.mux.mu.Lock()
+		defer s.mux.mu.Unlock()
+		return s.running == 0
+	})
+	return s.mux
+}
+
 func TestNoRoomForAProcess(t *testing.T) {
 	f := newSmallFixture(t, "", 2, time.Hour)
 	f.begin()
@@ -44,8 +56,14 @@ func TestWhatMakesRoomForAProcess(t *testing.T) {
 			if got := f.call("7", "echo", ""); got.status != http.StatusOK {
 				f.t.Errorf("got %+v", got)
 			}
+			x := f.bridge.modern.current.mux
+			eventually(f.t, "the process is in use", func() bool {
+				x.mu.Lock()
+				defer x.mu.Unlock()
+				return !x.unused.IsZero()
+			})
 		}},
-		"an idle session": {before: func(f *fixture) { f.begin() }},
+		"an idle session": {before: func(f *fixture) { f.quiet(f.begin()) }},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +80,8 @@ func TestTheLongestIdleSessionMakesRoom(t *testing.T) {
 	f := newSmallFixture(t, "", 3, time.Nanosecond)
 	busy, longest, newest := f.begin(), f.begin(), f.begin()
 	f.start(busy, tool("1", "hang", ""))
-	x := f.bridge.session(longest).mux
+	f.quiet(newest)
+	x := f.quiet(longest)
 	x.mu.Lock()
 	x.sessions[0].released = time.Now().Add(-time.Hour)
 	x.mu.Unlock()
