@@ -89,8 +89,12 @@ func TestABodyThatDoesNotComeDoesNotHoldUpTheEnd(t *testing.T) {
 		half(t, endpoint, http.MethodPost, "/mcp", 16<<20),
 		half(t, endpoint, http.MethodPost, "/other", 100),
 	}
-	if err := h.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
+	eventually(t, "both are read", func() bool { return h.bodyBytes.held.Load() > firstBytes })
+	// A body that comes is waited for, as long as calls are.
+	drain, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := h.Shutdown(drain); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the end of the drain: %v", err)
 	}
 	for _, conn := range conns {
 		if status, body := answerOn(t, conn); status != http.StatusServiceUnavailable || !strings.Contains(body, "shutting down") {
@@ -119,7 +123,9 @@ func TestEachPieceOfABodyHasItsTime(t *testing.T) {
 			// As from a network, which never gives much at once.
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mcp", iotest.HalfReader(strings.NewReader(sent)))
 			r.ContentLength = promised
-			body, ok := h.readBody(w, r)
+			held := h.newHold()
+			defer held.end()
+			body, ok := h.readBody(w, r, held)
 			if !ok || string(body) != sent {
 				t.Fatalf("read %d bytes, %t, want %d", len(body), ok, len(sent))
 			}
@@ -145,7 +151,7 @@ func TestMemoryForABodyGrowsWithWhatCame(t *testing.T) {
 		came, promised int
 		wantCap        int
 	}{
-		"nothing of much":       {0, 16 << 20, pieceBytes},
+		"nothing of much":       {0, 16 << 20, firstBytes},
 		"a piece of much":       {pieceBytes, 16 << 20, 2 * pieceBytes},
 		"all of little":         {100, 100, 100},
 		"all of what is larger": {5 * pieceBytes, 5 * pieceBytes, 5 * pieceBytes},
@@ -159,12 +165,17 @@ func TestMemoryForABodyGrowsWithWhatCame(t *testing.T) {
 			}
 			r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/mcp", nil)
 			r.ContentLength = int64(tc.promised)
-			body, err := h.receive(control, r, from)
+			held := h.newHold()
+			defer held.end()
+			body, err := h.receive(control, r, from, held)
 			if len(body) != tc.came || tc.came != tc.promised && !errors.Is(err, broken) {
 				t.Errorf("read %d bytes and %v", len(body), err)
 			}
 			if diff := cmp.Diff(tc.wantCap, cap(body)); diff != "" {
 				t.Errorf("capacity (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(int64(tc.wantCap), h.bodyBytes.held.Load()); diff != "" {
+				t.Errorf("bytes held (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -38,12 +38,17 @@ type Handler struct {
 	answering chan struct{}
 	// answerBytes is the memory of their requests.
 	answerBytes budget
+	// bodyBytes is the memory of the bodies that are held. How much it may be is in
+	// the settings.
+	bodyBytes budget
 	// complaints are about messages outside of any session.
 	complaints complaints
 	// open counts the requests of callers that are served, crowded bounds the
 	// records of those that are not.
 	open    atomic.Int64
 	crowded ration
+	// heavy bounds those of requests refused for their memory.
+	heavy ration
 
 	// ctx ends when the handler is closed.
 	ctx  context.Context
@@ -119,7 +124,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	isMessage := r.Method == http.MethodPost && r.URL.Path == h.opts.Upstream.Path
 	if r.ContentLength != 0 && !isMessage {
 		// Read even where nobody wants it: else net/http waits for it, without end.
-		body, ok := h.readBody(w, r)
+		held := h.newHold()
+		defer held.end()
+		body, ok := h.readBody(w, r, held)
 		if !ok {
 			return
 		}

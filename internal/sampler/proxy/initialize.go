@@ -19,9 +19,13 @@ const maxServerSession = 4 << 10
 
 // serveInitialize carries an initialize request with the sampling capability
 // put in, and begins the session that the server opens.
-func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
+func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, held *holding) {
 	if h.sessions.full() {
 		h.noRoom(w, m)
+		return
+	}
+	if !held.take(int64(len(body))) { // it is copied
+		h.noMemory(w, m.ID)
 		return
 	}
 	body, caller, declared := h.declare(m, body)

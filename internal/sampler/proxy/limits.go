@@ -27,10 +27,13 @@ type budget struct {
 }
 
 // take is false where there is not that much left.
-func (b *budget) take(n int64) bool {
+func (b *budget) take(n int64) bool { return b.takeOf(b.max, n) }
+
+// takeOf is take with another maximum.
+func (b *budget) takeOf(most, n int64) bool {
 	for {
 		held := b.held.Load()
-		if n > b.max-held {
+		if n > most-held {
 			return false
 		}
 		if b.held.CompareAndSwap(held, held+n) {
@@ -40,6 +43,37 @@ func (b *budget) take(n int64) bool {
 }
 
 func (b *budget) give(n int64) { b.held.Add(-n) }
+
+// holding is what one request has of a budget, which end gives back.
+type holding struct {
+	budget  *budget
+	most, n int64
+}
+
+func (d *holding) take(n int64) bool {
+	if !d.budget.takeOf(d.most, n) {
+		return false
+	}
+	d.n += n
+	return true
+}
+
+// left is how much there is to take, just now.
+func (d *holding) left() int64 { return d.most - d.budget.held.Load() }
+
+// owe takes what is there already, be it too much: then others get nothing.
+func (d *holding) owe(n int64) {
+	d.budget.give(-n)
+	d.n += n
+}
+
+func (d *holding) give(n int64) {
+	d.budget.give(n)
+	d.n -= n
+}
+
+// end may be called again.
+func (d *holding) end() { d.give(d.n) }
 
 // complaints bound the log records about one session, or about everything that
 // is in none: a server can be the cause of any number.

@@ -20,7 +20,7 @@ const (
 // serveModern carries one request of the stateless era. It is in no session, so
 // it says itself what the caller can do, and what the server asks for comes as
 // the result of the request.
-func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
+func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, held *holding) {
 	said := wire.ReadStateless(m)
 	if contradiction := contradicts(r.Header, m, said); contradiction != "" {
 		fail(w, http.StatusBadRequest, m.ID, wire.CodeHeaderMismatch, contradiction)
@@ -31,6 +31,10 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m wire.Mes
 		declared = h.opts.Sampling.Declare(said.Sampling)
 	}
 	if declared != said.Sampling {
+		if !held.take(int64(len(body))) { // it is copied
+			h.noMemory(w, m.ID)
+			return
+		}
 		patched, err := wire.DeclareStateless(body, declared)
 		if err != nil {
 			// Not what the specification says, so the server is to refuse it.
@@ -47,7 +51,7 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m wire.Mes
 	// that a server knows.
 	header.Del(headerSession)
 	x := &exchange{
-		handler: h, w: w, r: r, session: s, said: said, params: m.Params,
+		handler: h, w: w, r: r, session: s, said: said, params: m.Params, held: held,
 		call: &call{id: m.ID, key: m.Key(), method: m.Method, header: header},
 		id:   m.ID, key: m.Key(),
 		// Without a policy nothing is done in the caller's place.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,10 @@ type exchange struct {
 	// params are the caller's.
 	params json.RawMessage
 	call   *call
+	// held is the memory of all this; sentBytes of it are of the request that is
+	// with the server, if that is not the caller's, and roundBytes of the round.
+	held                  *holding
+	sentBytes, roundBytes int64
 	// helps is whether a server that asks to be asked again is asked here.
 	helps bool
 
@@ -134,6 +139,8 @@ func (x *exchange) once(body []byte) (next []byte, again bool) {
 	}
 	defer resp.Body.Close()
 	x.round, x.ours, x.theirs, x.answered = nil, nil, nil, false
+	x.held.give(x.roundBytes)
+	x.roundBytes = 0
 	x.served = resp.Header
 	if isEventStream(resp.Header) {
 		x.receiveStream(resp)
@@ -201,16 +208,25 @@ func (x *exchange) resume(body []byte) (resumed []byte, ok bool) {
 }
 
 func (x *exchange) retry(body []byte, id, responses, state json.RawMessage) ([]byte, bool) {
+	size := int64(len(body) + len(responses) + len(state))
+	if !x.held.take(size) {
+		x.noMemory()
+		return nil, false
+	}
 	next, err := wire.Retry(body, id, responses, state)
 	if err != nil {
 		x.refuse(wire.CodeInvalidParams, err.Error())
 		return nil, false
 	}
+	x.held.give(x.sentBytes)
+	x.sentBytes = size
 	return next, true
 }
 
-// asks notes what a response asks for, where that is not the caller's alone.
+// asks notes what a response asks for, where that is not the caller's alone. The
+// memory of the result is its user's own.
 func (x *exchange) asks(m wire.Message) bool {
+	m.Result = slices.Clone(m.Result)
 	if m.Result == nil || !wire.TakesRounds(x.call.method) {
 		return false
 	}
@@ -233,6 +249,8 @@ func (x *exchange) asks(m wire.Message) bool {
 		return false
 	}
 	x.round, x.ours, x.theirs = round, ours, theirs
+	x.roundBytes = int64(len(m.Result))
+	x.held.owe(x.roundBytes)
 	return true
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -80,7 +79,6 @@ func (x *exchange) take(e *sse.Event) bool {
 	}
 	x.answered = true
 	if wire.MayAskForInput(m.Result) {
-		m.Result = slices.Clone(m.Result) // its memory is the scanner's
 		if x.asks(m) {
 			return true
 		}
@@ -118,14 +116,16 @@ func (x *exchange) takeRequest(m wire.Message) bool {
 func (x *exchange) receiveResult(resp *http.Response) {
 	buffer := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buffer)
-	data, whole, err := readResult(resp.Body, *buffer, x.handler.settings().MaxEventBytes)
+	held := x.handler.newHold()
+	defer held.end()
+	data, whole, err := readResult(resp.Body, *buffer, x.handler.settings().MaxEventBytes, held)
 	if err != nil {
 		x.unreachable(fmt.Errorf("reading the result: %w", err))
 		return
 	}
 	message, readable := data, whole
 	if resp.Header.Get("Content-Encoding") != "" && whole {
-		message, readable = x.decode(resp, data)
+		message, readable = x.decode(resp, data, held)
 	}
 	if !readable {
 		x.passUnread(resp, data)
@@ -140,7 +140,6 @@ func (x *exchange) receiveResult(resp *http.Response) {
 	if isResponse && m.Key() == x.key {
 		x.answered = true
 		if wire.MayAskForInput(m.Result) {
-			m.Result = slices.Clone(m.Result) // its memory is the pool's
 			if x.asks(m) {
 				return
 			}
@@ -163,12 +162,16 @@ func (x *exchange) receiveResult(resp *http.Response) {
 }
 
 // readResult reads a body into the buffer, or a larger one. It stops above most
-// bytes.
-func readResult(body io.Reader, buffer []byte, most int) (data []byte, whole bool, err error) {
+// bytes, and where there is no memory for more.
+func readResult(body io.Reader, buffer []byte, most int, held *holding) (data []byte, whole bool, err error) {
 	data = buffer[:0]
 	for len(data) <= most {
 		if len(data) == cap(data) {
-			data = append(make([]byte, 0, min(4*cap(data), max(most, cap(data))+1)), data...)
+			size := min(4*max(cap(data), 512), max(most, cap(data))+1)
+			if !held.take(int64(size - cap(data))) {
+				return data, false, nil
+			}
+			data = append(make([]byte, 0, size), data...)
 		}
 		n, err := body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
@@ -184,16 +187,15 @@ func readResult(body io.Reader, buffer []byte, most int) (data []byte, whole boo
 
 // decode returns the bytes of a compressed result; false where they cannot be
 // read, or are too many.
-func (x *exchange) decode(resp *http.Response, data []byte) ([]byte, bool) {
+func (x *exchange) decode(resp *http.Response, data []byte, held *holding) ([]byte, bool) {
 	copied := *resp
 	copied.Body = io.NopCloser(bytes.NewReader(data))
 	reader, err := decoded(&copied)
 	if err != nil {
 		return nil, false
 	}
-	most := x.handler.settings().MaxEventBytes
-	message, err := io.ReadAll(io.LimitReader(reader, int64(most)+1))
-	return message, err == nil && len(message) <= most
+	message, whole, err := readResult(reader, nil, x.handler.settings().MaxEventBytes, held)
+	return message, err == nil && whole
 }
 
 // passUnread passes a response on that cannot be looked at, of which head has
@@ -201,7 +203,7 @@ func (x *exchange) decode(resp *http.Response, data []byte) ([]byte, bool) {
 // request, the caller gets an error.
 func (x *exchange) passUnread(resp *http.Response, head []byte) {
 	if x.renewed || x.out != nil {
-		x.refuse(wire.CodeInternal, x.tooLargeText()+", or one in an unknown encoding")
+		x.refuse(wire.CodeInternal, x.tooLargeText()+", or than there is memory for, or one in an unknown encoding")
 		return
 	}
 	resp.Body = struct {
@@ -261,6 +263,15 @@ func (x *exchange) refuse(code int, text string) {
 	x.allowOrigin(x.w.Header())
 	// A status of its own would say something of the server's era.
 	fail(x.w, http.StatusOK, x.call.id, code, text)
+}
+
+// noMemory refuses to go on because of what other requests hold.
+func (x *exchange) noMemory() {
+	if x.out == nil {
+		x.handler.noMemory(x.w, x.call.id)
+		return
+	}
+	x.refuse(codeUnavailable, x.handler.noMemoryText())
 }
 
 // unreachable fails the request of a caller where the server gave no response.

@@ -305,7 +305,7 @@ func TestCallsThatFailInARound(t *testing.T) {
 		"a result that is too large in the second round": {
 			server: &fakeRounds{answers: []string{always, `{"jsonrpc":"2.0","id":$ID,"result":"` + strings.Repeat("x", 50_000) + `"}`}},
 			modify: func(o *Options) { o.Settings.MaxEventBytes = 40_000 }, wantRounds: 2,
-			want: refusal(wire.CodeInternal, "the MCP server the-server sent a message larger than 40000 bytes, or one in an unknown encoding"),
+			want: refusal(wire.CodeInternal, "the MCP server the-server sent a message larger than 40000 bytes, or than there is memory for, or one in an unknown encoding"),
 		},
 		"an event that is too large": {
 			server: &fakeRounds{answers: []string{always, `data: {"jsonrpc":"2.0","id":$ID,"result":"` + strings.Repeat("x", 50_000) + "\"}\n\n"}},

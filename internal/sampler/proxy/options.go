@@ -24,6 +24,10 @@ type Settings struct {
 	AllowedOrigins []string
 	// MaxBodyBytes bounds the body of a caller's request; 16 MiB.
 	MaxBodyBytes int64
+	// MaxHeldBytes bounds what the bodies of all requests hold together, with the
+	// results that are read whole. Above it requests are refused with 503. 128 MiB,
+	// and never less than two bodies.
+	MaxHeldBytes int64
 	// MaxEventBytes bounds one server-sent event, and a result that has to be
 	// looked at; 16 MiB.
 	MaxEventBytes int
@@ -40,6 +44,8 @@ type Settings struct {
 
 func (s *Settings) complete() {
 	orDefault(&s.MaxBodyBytes, 16<<20)
+	orDefault(&s.MaxHeldBytes, 128<<20)
+	s.MaxHeldBytes = max(s.MaxHeldBytes, 2*s.MaxBodyBytes)
 	orDefault(&s.MaxEventBytes, sse.DefaultMaxEventBytes)
 	orDefault(&s.MaxSessions, 10_000)
 	orDefault(&s.MaxStreams, 20_000)

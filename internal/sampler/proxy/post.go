@@ -15,7 +15,9 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.endPost()
-	body, ok := h.readBody(w, r)
+	held := h.newHold()
+	defer held.end()
+	body, ok := h.readBody(w, r, held)
 	if !ok {
 		return
 	}
@@ -26,14 +28,14 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if m.IsRequest() && m.Method == wire.MethodInitialize {
-		h.serveInitialize(w, r, m, body)
+		h.serveInitialize(w, r, m, body, held)
 		return
 	}
 	if h.steer(w, r, m) {
 		return
 	}
 	if m.IsRequest() && isModern(m, r.Header) {
-		h.serveModern(w, r, m, body)
+		h.serveModern(w, r, m, body, held)
 		return
 	}
 	h.serveMessage(w, r, m, body, isCall)
@@ -99,8 +101,8 @@ func (h *Handler) serverGone(w http.ResponseWriter, m wire.Message, session stri
 	fail(w, http.StatusNotFound, m.ID, codeUnavailable, "the server of this session is gone: initialize again")
 }
 
-// NoRoom is the Proxy-Status (RFC 9209) of a refusal because as many sessions are
-// held as may be. It tells the sampler's own word from a server's 503.
+// NoRoom is the Proxy-Status (RFC 9209) of a refusal because as many sessions,
+// requests or bytes are held as may be. It tells the sampler's own word from a server's 503.
 const NoRoom = "mcp-sampler; error=connection_limit_reached"
 
 func (h *Handler) noRoom(w http.ResponseWriter, m wire.Message) {

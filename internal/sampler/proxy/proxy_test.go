@@ -160,6 +160,9 @@ func newFront(t *testing.T, server http.Handler, modify ...func(*Options)) (endp
 		front.CloseClientConnections()
 		h.Close()
 		front.Close()
+		if n := h.bodyBytes.held.Load(); n != 0 {
+			t.Errorf("%d bytes of bodies are still held", n)
+		}
 	})
 	return front.URL + "/mcp", h
 }

@@ -4,13 +4,22 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // serveSSEPost carries one message of a caller to the endpoint of its session.
 func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
-	body, ok := h.readBody(w, r)
+	// Before the body is there: the handler does not end while one comes.
+	if !h.beginPost() {
+		shuttingDown(w, nil)
+		return
+	}
+	defer h.endPost()
+	held := h.newHold()
+	defer held.end()
+	body, ok := h.readBody(w, r, held)
 	if !ok {
 		return
 	}
@@ -36,11 +45,6 @@ func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.release()
-	if !h.beginPost() {
-		shuttingDown(w, m.ID)
-		return
-	}
-	defer h.endPost()
 	if s.answersTaken(m, body) {
 		h.heldBack(w, body)
 		return
@@ -54,7 +58,7 @@ func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	h.serveSSEMessage(w, r, s, m, body, isCall)
+	h.serveSSEMessage(w, r, s, m, body, isCall, held)
 }
 
 // serveSSEElsewhere serves a message of a session that is not held here. Only
@@ -71,10 +75,14 @@ func sseEnded(w http.ResponseWriter, m wire.Message) {
 }
 
 // serveSSEMessage carries a message in its session.
-func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *session, m wire.Message, body []byte, isCall bool) {
+func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *session, m wire.Message, body []byte, isCall bool, held *holding) {
 	header := endToEnd(r.Header)
 	header.Del(headerSession)
 	if isCall && m.Method == wire.MethodInitialize {
+		if !held.take(int64(len(body))) { // it is copied
+			h.noMemory(w, m.ID)
+			return
+		}
 		patched, caller, declared := h.declare(m, body)
 		body = patched
 		s.declare(caller, declared)
@@ -87,6 +95,9 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 		switch c, err = h.beginSSECall(s, m, header); {
 		case errors.Is(err, errLeaving):
 			sseEnded(w, m)
+			return
+		case errors.Is(err, errNoMemory):
+			h.noMemory(w, m.ID)
 			return
 		case err != nil:
 			w.Header().Set("Retry-After", "1")
@@ -130,12 +141,19 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 // or when none can come any more. The handler does not end before it. It is an
 // error where it cannot begin.
 func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) (*call, error) {
+	// What is left of the request when its body is not held any more.
+	m = wire.Message{ID: slices.Clone(m.ID), Method: m.Method}
+	held := h.newHold()
+	if !held.take(int64(2*len(m.ID) + len(m.Method))) {
+		return nil, errNoMemory
+	}
 	c := s.beginCall(m, header)
 	h.mu.Lock()
 	h.posts++
 	h.mu.Unlock()
 	over := func() {
 		s.endCall(c, true)
+		held.end()
 		h.endPost()
 	}
 	if err := s.sse.begin(c, over); err != nil {
