@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"reflect"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,11 +152,22 @@ func settings(c *config.Effective) proxy.Settings {
 	return proxy.Settings{
 		AllowedOrigins:       c.AllowedOrigins,
 		MaxBodyBytes:         c.Limits.RequestBytes,
+		MaxHeldBytes:         heldBytes(),
 		MaxEventBytes:        int(c.Limits.EventBytes),
 		MaxSessions:          c.Limits.Sessions,
 		MaxStreams:           c.Limits.Streams,
 		MaxAnswersPerSession: c.Limits.SamplingPerSession,
 	}
+}
+
+// heldBytes is what the bodies of all requests may hold: a quarter of the memory
+// that Go is told of, or 0, which is the default, where there is no limit.
+func heldBytes() int64 {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return 0
+	}
+	return limit / 4
 }
 
 // drain has sessions leave for other replicas as soon as they can.
