@@ -27,5 +27,5 @@ func (h *Handler) steer(w http.ResponseWriter, r *http.Request, m wire.Message) 
 // isModern reports whether the server may take m, which came with this header,
 // for a message of the stateless era.
 func isModern(m wire.Message, header http.Header) bool {
-	return slices.ContainsFunc(header[headerVersion], wire.IsModernVersion) || m.IsModern("")
+	return slices.ContainsFunc(header[headerVersion], wire.IsModernVersion) || m.IsModern()
 }

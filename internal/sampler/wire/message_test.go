@@ -170,22 +170,21 @@ func TestAppendResponses(t *testing.T) {
 
 func TestIsModern(t *testing.T) {
 	for name, tc := range map[string]struct {
-		data, header string
-		want         bool
+		data string
+		want bool
 	}{
-		"by its header":             {data: `{"id":1,"method":"tools/list"}`, header: "2026-07-28", want: true},
 		"by its params":             {data: `{"id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`, want: true},
 		"the first request":         {data: `{"id":1,"method":"server/discover"}`, want: true},
-		"of the session era":        {data: `{"id":1,"method":"tools/list","params":{"_meta":{"progressToken":1}}}`, header: "2025-11-25"},
+		"of the session era":        {data: `{"id":1,"method":"tools/list","params":{"_meta":{"progressToken":1}}}`},
 		"without any version":       {data: `{"id":1,"method":"tools/list"}`},
-		"with a version of no date": {data: `{"id":1,"method":"tools/list"}`, header: "latest"},
+		"with a version of no date": {data: `{"id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"latest"}}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := ParseMessage([]byte(tc.data))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := m.IsModern(tc.header); got != tc.want {
+			if got := m.IsModern(); got != tc.want {
 				t.Errorf("got %t, want %t", got, tc.want)
 			}
 		})

@@ -23,10 +23,10 @@ const (
 // methodDiscover is how a stateless client begins.
 const methodDiscover = "server/discover"
 
-// IsModern reports whether m is a request of the stateless era. header is the
-// protocol version that the transport named, and may be empty.
-func (m Message) IsModern(header string) bool {
-	if IsModernVersion(header) || m.Method == methodDiscover {
+// IsModern reports whether m says that it is a request of the stateless era. The
+// transport may say so too.
+func (m Message) IsModern() bool {
+	if m.Method == methodDiscover {
 		return true
 	}
 	meta, err := lookup(m.Params, "_meta")
