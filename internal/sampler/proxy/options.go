@@ -31,7 +31,7 @@ type Settings struct {
 	// MaxEventBytes bounds one server-sent event, and a result that has to be
 	// looked at; 16 MiB.
 	MaxEventBytes int
-	// MaxSessions bounds the sessions held. The longest idle one makes room; if
+	// MaxSessions bounds the sessions held. One that is idle for long makes room; if
 	// all are in use, initialize is refused with 503. 10000.
 	MaxSessions int
 	// MaxStreams bounds the requests and streams of callers that are open at the

@@ -99,26 +99,44 @@ func (t *sessions) full() bool {
 	if len(t.byName) < t.max() {
 		return false
 	}
-	for _, s := range t.byName {
-		if _, idle := s.idleFrom(); idle {
-			return false
-		}
-	}
-	return true
+	return t.longIdle() == nil
 }
 
-// makeRoom takes the longest idle session out where the table is full.
+const (
+	// sampledIdle is how many idle sessions are looked at for the one that is idle
+	// for longest, and sampledSessions how many in all.
+	sampledIdle     = 32
+	sampledSessions = 4096
+)
+
+// longIdle returns a session that is idle, and longer than most; nil where there
+// is none. It looks at a random part of a large table, as every other request
+// waits for it.
+func (t *sessions) longIdle() (longest *session) {
+	var oldest time.Time
+	looked, found := 0, 0
+	for _, s := range t.byName { // in random order
+		if looked++; found == sampledIdle || looked > sampledSessions {
+			break
+		}
+		since, idle := s.idleFrom()
+		if !idle {
+			continue
+		}
+		found++
+		if longest == nil || since.Before(oldest) {
+			longest, oldest = s, since
+		}
+	}
+	return longest
+}
+
+// makeRoom takes a session out that is idle for long where the table is full.
 func (t *sessions) makeRoom() (evicted *session, ok bool) {
 	if len(t.byName) < t.max() {
 		return nil, true
 	}
-	var oldest time.Time
-	for _, s := range t.byName {
-		if since, idle := s.idleFrom(); idle && (evicted == nil || since.Before(oldest)) {
-			evicted, oldest = s, since
-		}
-	}
-	if evicted == nil {
+	if evicted = t.longIdle(); evicted == nil {
 		return nil, false
 	}
 	delete(t.byName, evicted.name)
