@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 )
 
 const (
@@ -26,6 +28,8 @@ const (
 	headerHop = "Mcp-Sampling-Hop"
 	// hopTime is how long a mark is good: far more than clocks differ.
 	hopTime = time.Hour
+	// hopKept is how long one is used.
+	hopKept = 5 * time.Minute
 	// replicasKept is how long the addresses of the replicas are believed, and
 	// lookupTime how long looking them up may take.
 	replicasKept = time.Second
@@ -59,6 +63,9 @@ type replicas struct {
 	// gone are the addresses that could not be reached, and until when they
 	// are not tried again.
 	gone map[string]time.Time
+	// hop is the mark that is used, since hopSealed.
+	hop       string
+	hopSealed time.Time
 }
 
 func newReplicas(o *Options) (*replicas, error) {
@@ -159,6 +166,22 @@ func (r *replicas) all(ctx context.Context) []string {
 	return r.set
 }
 
+// mark returns the value of headerHop.
+func (r *replicas) mark(sealer *seal.Sealer, now time.Time) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hop == "" || now.Sub(r.hopSealed) >= hopKept {
+		r.hop, r.hopSealed = sealer.SealState(nil, hopBound, now.Add(hopTime)), now
+	}
+	return r.hop
+}
+
+// mayReturn reports whether a replica that cannot be reached may only have failed
+// to answer once: its name still leads to it.
+func (r *replicas) mayReturn(ctx context.Context, address string) bool {
+	return r.host != "" && slices.Contains(r.all(ctx), address)
+}
+
 // lost notes that a replica could not be reached.
 func (r *replicas) lost(address string) {
 	r.mu.Lock()
@@ -212,8 +235,12 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, owner string, 
 		defer context.AfterFunc(h.leaving, cancel)()
 	}
 	out := newCallerWriter(w, h.opts.WriteTimeout)
-	defer out.end()
 	answered := true
+	defer func() {
+		if answered { // else who answers the caller gives the time for it
+			out.end()
+		}
+	}()
 	proxy := &httputil.ReverseProxy{
 		Transport:     h.replicas.transport,
 		FlushInterval: -1,
@@ -229,7 +256,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, owner string, 
 			if names := p.In.Header[headerSession]; names != nil { // which Connection may have taken off
 				p.Out.Header[headerSession] = names
 			}
-			p.Out.Header.Set(headerHop, h.opts.Sealer.SealState(nil, hopBound, time.Now().Add(hopTime)))
+			p.Out.Header.Set(headerHop, h.replicas.mark(h.opts.Sealer, time.Now()))
 			p.Out.Body, p.Out.ContentLength = http.NoBody, 0
 			if len(body) > 0 {
 				p.Out.Body, p.Out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
