@@ -27,6 +27,9 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 		s.use()
 		return s, true
 	}
+	if !keepable(w, r, m.ID) {
+		return nil, false
+	}
 	if s := h.sessions.use(name); s != nil {
 		return s, true
 	}

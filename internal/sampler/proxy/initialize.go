@@ -20,6 +20,9 @@ const maxServerSession = 4 << 10
 // serveInitialize carries an initialize request with the sampling capability
 // put in, and begins the session that the server opens.
 func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, held *holding) {
+	if !keepable(w, r, m.ID) {
+		return
+	}
 	if h.sessions.full() {
 		h.noRoom(w, m)
 		return

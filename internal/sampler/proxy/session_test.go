@@ -397,13 +397,14 @@ func TestCredentials(t *testing.T) {
 		a, b     http.Header
 		wantSame bool
 	}{
-		"the same token":         {header("Authorization", "x"), header("Authorization", "x"), true},
-		"another token":          {header("Authorization", "x"), header("Authorization", "y"), false},
-		"no token":               {header("Authorization", "x"), header(), false},
-		"an unknown header":      {header("X-Custom-Key", "x"), header("X-Custom-Key", "y"), false},
-		"a trace and a language": {header("Traceparent", "1", "Accept-Language", "de"), header("Traceparent", "2"), true},
-		"the message's own":      {header("Content-Length", "1", "Mcp-Session-Id", "s"), header("Accept", "*/*"), true},
-		"one value cut in two":   {header("A", "xy"), header("A", "x", "A", "y"), false},
+		"the same token":             {header("Authorization", "x"), header("Authorization", "x"), true},
+		"another token":              {header("Authorization", "x"), header("Authorization", "y"), false},
+		"no token":                   {header("Authorization", "x"), header(), false},
+		"an unknown header":          {header("X-Custom-Key", "x"), header("X-Custom-Key", "y"), false},
+		"a trace and a language":     {header("Traceparent", "1", "Accept-Language", "de"), header("Traceparent", "2"), true},
+		"the message's own":          {header("Content-Length", "1", "Mcp-Session-Id", "s"), header("Accept", "*/*"), true},
+		"one value cut in two":       {header("A", "xy"), header("A", "x", "A", "y"), false},
+		"another proof of one token": {header("Authorization", "DPoP x", "Dpop", "1", "Signature", "a", "Via", "p"), header("Authorization", "DPoP x", "Dpop", "2", "Signature", "b"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := credentialOf(tc.a) == credentialOf(tc.b); got != tc.wantSame {

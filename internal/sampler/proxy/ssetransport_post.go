@@ -39,6 +39,9 @@ func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, m.ID, codeInvalidRequest, "the request names several sessions: post to the endpoint that the stream named")
 		return
 	}
+	if !keepable(w, r, m.ID) {
+		return
+	}
 	s := h.sessions.use(names[0])
 	if s == nil {
 		h.serveSSEElsewhere(w, r, m, names[0], body)
@@ -64,7 +67,17 @@ func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
 // serveSSEElsewhere serves a message of a session that is not held here. Only
 // the sampler that holds the stream can; without the stream there is no session.
 func (h *Handler) serveSSEElsewhere(w http.ResponseWriter, r *http.Request, m wire.Message, name string, body []byte) {
-	if token, err := h.opts.Sealer.OpenName(name); err == nil && token.Owner != h.opts.Self && h.forward(w, r, token.Owner, body) {
+	token, err := h.opts.Sealer.OpenName(name)
+	if err != nil || token.Owner == h.opts.Self || isForwarded(r) {
+		sseEnded(w, m)
+		return
+	}
+	if h.forward(w, r, token.Owner, body) {
+		return
+	}
+	if h.replicas.mayReturn(r.Context(), token.Owner) {
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, m.ID, codeUnavailable, "the sampler that holds the stream of this session cannot be reached just now: try again")
 		return
 	}
 	sseEnded(w, m)

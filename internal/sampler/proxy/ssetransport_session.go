@@ -145,7 +145,11 @@ func (t *sseSession) target(query string) *url.URL {
 	target := *t.endpoint
 	t.mu.Unlock()
 	for parameter := range strings.SplitSeq(query, "&") {
-		if name, _, _ := strings.Cut(parameter, "="); parameter == "" || name == sessionParameter {
+		name, _, _ := strings.Cut(parameter, "=")
+		if unescaped, err := url.QueryUnescape(name); err == nil {
+			name = unescaped // as the one that named the session was read
+		}
+		if parameter == "" || name == sessionParameter {
 			continue
 		}
 		if target.RawQuery != "" {

@@ -22,6 +22,9 @@ var errEndpointLate = errors.New("no endpoint event came in time")
 
 // serveSSEStream opens the server's stream for a caller, and a session with it.
 func (h *Handler) serveSSEStream(w http.ResponseWriter, r *http.Request) {
+	if !keepable(w, r, nil) {
+		return
+	}
 	if h.sessions.full() {
 		h.noRoom(w, wire.Message{})
 		return

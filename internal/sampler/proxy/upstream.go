@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -170,6 +171,35 @@ func endToEnd(in http.Header) http.Header {
 	return out
 }
 
+// maxKeptHeader bounds what a session keeps of a caller's header, which is all that
+// goes on to the server.
+const maxKeptHeader = 16 << 10
+
+// keepable reports whether a session may keep the header of a request. Where not,
+// the caller has been answered.
+func keepable(w http.ResponseWriter, r *http.Request, id json.RawMessage) bool {
+	if headerBytes(r.Header) <= maxKeptHeader {
+		return true
+	}
+	header := endToEnd(r.Header)
+	header.Del(headerSession)
+	if headerBytes(header) <= maxKeptHeader {
+		return true
+	}
+	fail(w, http.StatusRequestHeaderFieldsTooLarge, id, codeInvalidRequest, fmt.Sprintf(
+		"the header of the request is too large for a session, which keeps it: send at most %d KiB", maxKeptHeader>>10))
+	return false
+}
+
+func headerBytes(header http.Header) (n int) {
+	for name, values := range header {
+		for _, value := range values {
+			n += len(name) + len(value)
+		}
+	}
+	return n
+}
+
 func removeHopByHop(header http.Header) {
 	for _, list := range header["Connection"] {
 		for name := range strings.SplitSeq(list, ",") {
@@ -231,7 +261,10 @@ func variesByRequest(name string) bool {
 	switch name {
 	case "Traceparent", "Tracestate", "Baggage", "User-Agent", "X-Request-Id", "Cache-Control",
 		"Pragma", "Date", "Priority", "Referer", headerLastEventID,
-		"X-Correlation-Id", "X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Uber-Trace-Id", "Sentry-Trace", "Cf-Ray",
+		"X-Correlation-Id", "X-Amzn-Trace-Id", "X-Amz-Cf-Id", "X-Cloud-Trace-Context", "Uber-Trace-Id", "Sentry-Trace", "Cf-Ray",
+		"Newrelic", "X-Request-Start", "X-Queue-Start", "Cdn-Loop", "Via", "B3", "X-Ot-Span-Context", "X-Client-Trace-Id",
+		// Proofs that are made anew for each request. The token that they go with counts.
+		"Dpop", "Signature", "Signature-Input", "Signature-Agent",
 		"X-Envoy-Attempt-Count", "X-Envoy-Expected-Rq-Timeout-Ms":
 		return true
 	}
