@@ -27,7 +27,8 @@ servers that are made so. Such a process can ask a caller something (sampling,
 elicitation, roots) only while it works for that one caller, as nothing else says
 whom it means: otherwise it is refused, and from then on calls of several sessions
 wait for each other. It is told the capabilities of the caller of its first
-session, for all. Callers of the stateless version 2026-07-28 share one
+session; for a caller with more another one is started, and serves all from then
+on. Callers of the stateless version 2026-07-28 share one
 process of their own, if the server knows that version.
 
 Where as many processes run as may, one that ends is waited for, and the session

@@ -237,6 +237,7 @@ func (b *Bridge) leave(s *session) {
 	b.remove(s)
 	s.mux.mu.Lock()
 	s.mux.leave(s)
+	s.mux.stopIfRetired()
 	s.mux.mu.Unlock()
 	if !b.opts.Shared {
 		s.mux.process.stop()

@@ -20,14 +20,15 @@
 // process take turns with what may ask: all but lists, ping and the like.
 //
 // A shared process is told the capabilities of the caller that begins its first
-// session, and asks the others for nothing else.
+// session. If one comes that can be asked for more, another process is begun,
+// which is told those of both; the first ends with its last session.
 //
 // # What ends what
 //
 // A session ends by DELETE, by its process, by the idle timeout, or with the
 // bridge. Only requests and answers of the caller count as use, and a call that
 // runs and is waited for: an open stream does not. A process of one session ends
-// with it; one that is shared stays; that of the stateless era ends when it was
+// with it; one that is shared stays, if it is the newest; that of the stateless era ends when it was
 // idle, and the next request starts another.
 //
 // A process ends by itself, or its input is closed, then its process group gets

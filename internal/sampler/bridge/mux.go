@@ -82,6 +82,10 @@ type mux struct {
 	// unused is since when nobody uses a process of the stateless era; zero while
 	// somebody does.
 	unused time.Time
+	// retired says that the process is to end with its last session; entering
+	// counts the callers that are to have one.
+	retired  bool
+	entering int
 	// serial says that sessions take turns; line are the calls that wait for one.
 	serial bool
 	line   []*call

@@ -1,7 +1,9 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"sync"
@@ -13,6 +15,8 @@ import (
 type sharedEra struct {
 	mu      sync.Mutex
 	current *sharedPeer
+	// told are the capabilities that the newest process was told.
+	told json.RawMessage
 }
 
 // sharedPeer is a process that is initialized once, for the sessions of all
@@ -27,7 +31,8 @@ type sharedPeer struct {
 // initializeShared begins a session in the shared process. The first one
 // initializes it, and what the process answered is the answer to all.
 func (b *Bridge) initializeShared(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) {
-	peer := b.sharedPeer(m, body)
+	peer, entered := b.sharedPeer(m, body)
+	defer entered()
 	select {
 	case <-peer.ready:
 	case <-r.Context().Done():
@@ -54,13 +59,28 @@ func (b *Bridge) initializeShared(w http.ResponseWriter, r *http.Request, m wire
 	ex.writeJSON(w, [][]byte{restored(m.ID, peer.answer)})
 }
 
-// sharedPeer returns the process that runs, or starts one.
-func (b *Bridge) sharedPeer(m wire.Message, body []byte) *sharedPeer {
+// sharedPeer returns the process that runs, or starts one: also if the caller
+// can be asked for more than that was told. That one then ends with its last
+// session, and not before entered is called.
+func (b *Bridge) sharedPeer(m wire.Message, body []byte) (peer *sharedPeer, entered func()) {
 	b.shared.mu.Lock()
 	defer b.shared.mu.Unlock()
-	if b.shared.current != nil && !b.shared.current.mux.process.ends() {
-		return b.shared.current
+	if peer = b.findShared(m, body); peer.mux == nil {
+		return peer, func() {}
 	}
+	return peer, peer.mux.enter()
+}
+
+// findShared does so while the mutex is held.
+func (b *Bridge) findShared(m wire.Message, body []byte) *sharedPeer {
+	before := b.shared.current
+	if before != nil && before.mux.process.ends() {
+		before = nil
+	}
+	if before != nil && !lacks(b.shared.told, member(m.Params, "capabilities")) {
+		return before
+	}
+	m.Params = declareAll(m.Params, b.shared.told)
 	peer := &sharedPeer{ready: make(chan struct{})}
 	drop := func() {
 		b.shared.mu.Lock()
@@ -70,11 +90,18 @@ func (b *Bridge) sharedPeer(m wire.Message, body []byte) *sharedPeer {
 		}
 	}
 	peer.mux, peer.err = b.launch(b.ctx, kind{name: "shared", rewrite: true}, func(*mux) { drop() })
-	if peer.err != nil {
+	switch {
+	case peer.err != nil && before != nil:
+		return before // one that will not ask for all is better than none
+	case peer.err != nil:
 		close(peer.ready)
 		return peer
+	case before != nil:
+		b.opts.Log.Info("another shared process begins, as a caller can be asked for more than the last was told")
+		before.mux.retire()
 	}
 	b.shared.current = peer
+	b.shared.told = bytes.Clone(member(m.Params, "capabilities"))
 	go func() {
 		defer close(peer.ready)
 		// The process is every caller's: it is initialized also if this one leaves.
