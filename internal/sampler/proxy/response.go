@@ -29,11 +29,50 @@ func (h *Handler) holdBack(w http.ResponseWriter, r *http.Request, m wire.Messag
 }
 
 // answersTaken reports whether a message answers a request that was taken off.
+// What needs little is asked first: nearly every message is a call.
 func (s *session) answersTaken(m wire.Message, body []byte) bool {
+	if !s.hasTaken() || !maybeResponse(m, body) {
+		return false
+	}
+	keys := responseKeys(m, body)
+	if len(keys) == 0 {
+		return false
+	}
 	taken := s.allTaken()
-	return len(taken) > 0 && slices.ContainsFunc(responseKeys(m, body), func(key string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool {
 		return taken[shorten(key)] || taken[looseKey(key)]
 	})
+}
+
+// hasTaken reports whether any sampling request was taken off.
+func (s *session) hasTaken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.taken.keys) > 0
+}
+
+// maybeResponse is false for a body in which responseKeys finds nothing: it has
+// a method, and no name that can be read as result or error. A backslash may
+// spell anything, and some readers take the long s for an s.
+func maybeResponse(m wire.Message, body []byte) bool {
+	if m.Method == "" || bytes.IndexByte(body, '\\') >= 0 || bytes.Contains(body, []byte("ſ")) {
+		return true
+	}
+	const result, failure = "result", "error"
+	for i, b := range body {
+		rest := body[i:]
+		switch b {
+		case 'r', 'R':
+			if len(rest) >= len(result) && strings.EqualFold(string(rest[:len(result)]), result) {
+				return true
+			}
+		case 'e', 'E':
+			if len(rest) >= len(failure) && strings.EqualFold(string(rest[:len(failure)]), failure) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // heldBack tells a caller that its answer went no further.

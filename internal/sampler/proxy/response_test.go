@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -23,6 +24,10 @@ func TestCallerCannotAnswerInTheModelsPlace(t *testing.T) {
 		"with a string":                     {`{"jsonrpc":"2.0","id":"9","result":{}}`, "", 202, false},
 		"with a name in capitals":           {`{"jsonrpc":"2.0","id":1,"ID":9,"result":{}}`, "", 202, false},
 		"with a method beside it":           {`{"jsonrpc":"2.0","method":"x","METHOD":"","id":9,"result":{}}`, "", 202, false},
+		"with a method and capitals":        {`{"jsonrpc":"2.0","method":"x","METHOD":"","id":9,"rEsUlT":{}}`, "", 202, false},
+		"with a method and an error":        {`{"jsonrpc":"2.0","method":"x","METHOD":"","id":9,"ERRor":{}}`, "", 202, false},
+		"with a method and escapes":         {`{"jsonrpc":"2.0","method":"x","METHOD":"","id":9,"\u0072esult":{}}`, "", 202, false},
+		"with a method and a long s":        {`{"jsonrpc":"2.0","method":"x","METHOD":"","id":9,"reſult":{}}`, "", 202, false},
 		"in the words of the stateless era": {`{"jsonrpc":"2.0","id":9,"result":{}}`, wire.VersionModern, 202, false},
 		"by what looks like initialize":     {`{"jsonrpc":"2.0","method":"initialize","METHOD":"","id":9,"result":{}}`, "", 202, false},
 		"before something else":             {`{"jsonrpc":"2.0","id":9,"result":{}} {}`, "", 202, false},
@@ -58,6 +63,21 @@ func TestCallerCannotAnswerInTheModelsPlace(t *testing.T) {
 			close(done)
 			await(t, "the model call ends", ended)
 		})
+	}
+}
+
+func TestACallIsNotSearchedForAnAnswer(t *testing.T) {
+	s := &session{}
+	for id := range 1024 {
+		s.taken.add(strconv.Itoa(id))
+	}
+	body := []byte(`{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"x","arguments":{"rest":"rerun"}}}`)
+	m, err := wire.ParseMessage(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := testing.AllocsPerRun(10, func() { s.answersTaken(m, body) }); got > 0 {
+		t.Errorf("%v allocations for a call, want none", got)
 	}
 }
 
