@@ -215,7 +215,7 @@ func (l *live) Takes(s proxy.Session, params json.RawMessage) bool {
 }
 
 // Answer implements proxy.Sampling.
-func (l *live) Answer(ctx context.Context, s proxy.Session, params json.RawMessage) (json.RawMessage, *wire.Error) {
+func (l *live) Answer(ctx context.Context, s proxy.Session, params json.RawMessage) (json.RawMessage, *wire.Error, func()) {
 	return l.current().engine.Answer(ctx, s.ID, policySession(s), params)
 }
 

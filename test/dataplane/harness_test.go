@@ -48,15 +48,16 @@ func (f *fakeSampling) Takes(s proxy.Session, _ json.RawMessage) bool {
 	return !f.off && (!f.fallback || !s.Caller.Declared)
 }
 
-func (f *fakeSampling) Answer(ctx context.Context, s proxy.Session, params json.RawMessage) (json.RawMessage, *wire.Error) {
+func (f *fakeSampling) Answer(ctx context.Context, s proxy.Session, params json.RawMessage) (json.RawMessage, *wire.Error, func()) {
 	f.mu.Lock()
 	f.sessions = append(f.sessions, s)
 	f.params = append(f.params, params)
 	f.mu.Unlock()
 	if f.answer != nil {
-		return f.answer(ctx, s, params)
+		result, failure := f.answer(ctx, s, params)
+		return result, failure, nil
 	}
-	return result("sampled: " + promptOf(params)), nil
+	return result("sampled: " + promptOf(params)), nil, nil
 }
 
 // asked returns how often Answer was called.

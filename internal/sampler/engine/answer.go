@@ -47,17 +47,24 @@ type outcome struct {
 	stop      string
 	failure   *provider.Error
 	callStart time.Time // zero if no model was called
+	took      time.Duration
+	callTook  time.Duration
 }
 
 // Answer serves one sampling request of the session that the log calls
 // sessionID: a result or an error, never both and never neither. When ctx ends,
-// the model call does too.
-func (e *Engine) Answer(ctx context.Context, sessionID string, s policy.Session, params json.RawMessage) (json.RawMessage, *wire.Error) {
+// the model call does too. report writes the log record and the metrics: it is to
+// be called once, when nobody waits for the answer any more.
+func (e *Engine) Answer(ctx context.Context, sessionID string, s policy.Session, params json.RawMessage) (result json.RawMessage, failure *wire.Error, report func()) {
 	start := time.Now()
 	var o outcome
-	result, failure := e.answer(ctx, s, params, &o)
-	e.report(ctx, sessionID, &o, time.Since(start))
-	return result, failure
+	result, failure = e.answer(ctx, s, params, &o)
+	end := time.Now()
+	o.took = end.Sub(start)
+	if !o.callStart.IsZero() {
+		o.callTook = end.Sub(o.callStart)
+	}
+	return result, failure, func() { e.report(ctx, sessionID, &o) }
 }
 
 func (e *Engine) answer(ctx context.Context, s policy.Session, raw json.RawMessage, o *outcome) (json.RawMessage, *wire.Error) {
@@ -149,14 +156,14 @@ func (o *outcome) fail(err error) *wire.Error {
 
 // report writes one log record and the metrics. The context may have ended:
 // they are written all the same.
-func (e *Engine) report(ctx context.Context, sessionID string, o *outcome, took time.Duration) {
+func (e *Engine) report(ctx context.Context, sessionID string, o *outcome) {
 	ctx = context.WithoutCancel(ctx)
 	e.telemetry.Request(o.decision, o.reason)
 	if !o.callStart.IsZero() && o.reason != reasonUnsupportedContent {
 		op := telemetry.Operation{
 			Provider:     e.family(o.policy.Model.Provider),
 			Model:        o.policy.Model.Model,
-			Duration:     time.Since(o.callStart),
+			Duration:     o.callTook,
 			InputTokens:  o.usage.InputTokens,
 			OutputTokens: o.usage.OutputTokens,
 		}
@@ -175,17 +182,17 @@ func (e *Engine) report(ctx context.Context, sessionID string, o *outcome, took 
 	case telemetry.Answered, telemetry.Canceled:
 	}
 	if e.log.Enabled(ctx, level) {
-		e.log.LogAttrs(ctx, level, "sampling request", e.attrs(sessionID, o, took)...)
+		e.log.LogAttrs(ctx, level, "sampling request", e.attrs(sessionID, o)...)
 	}
 }
 
-func (e *Engine) attrs(sessionID string, o *outcome, took time.Duration) []slog.Attr {
+func (e *Engine) attrs(sessionID string, o *outcome) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("server", e.server.Name),
 		slog.String("session", sessionID),
 		slog.String("decision", string(o.decision)),
 		slog.String("reason", o.reason),
-		slog.Duration("duration", took),
+		slog.Duration("duration", o.took),
 	}
 	if o.policy != nil {
 		attrs = append(attrs, slog.String("provider", o.policy.Model.Provider), slog.String("model", o.policy.Model.Name))

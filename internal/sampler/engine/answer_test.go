@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,6 +37,13 @@ var (
 	toolsDeclared = policy.Session{Declared: wire.SamplingCapability{Declared: true, Tools: true}}
 	plainDeclared = policy.Session{Declared: wire.SamplingCapability{Declared: true}}
 )
+
+// answerOf has a request answered and reported.
+func answerOf(ctx context.Context, e *Engine, s policy.Session, params json.RawMessage) (json.RawMessage, *wire.Error) {
+	result, failure, report := e.Answer(ctx, "s1", s, params)
+	report()
+	return result, failure
+}
 
 // testPolicy has one provider at baseURL and two models; modifiers change it.
 func testPolicy(baseURL string, modifiers ...func(*config.Policy)) *config.Policy {
@@ -202,7 +210,7 @@ func TestAnswers(t *testing.T) {
 			if tc.change != nil {
 				changes = append(changes, tc.change)
 			}
-			got, werr := start(t, model, Options{}, changes...).Answer(t.Context(), "s1", toolsDeclared, json.RawMessage(tc.params))
+			got, werr := answerOf(t.Context(), start(t, model, Options{}, changes...), toolsDeclared, json.RawMessage(tc.params))
 			if werr != nil {
 				t.Fatalf("error %d %s", werr.Code, werr.Message)
 			}
@@ -285,7 +293,7 @@ func TestErrors(t *testing.T) {
 				changes = append(changes, tc.change)
 			}
 			e := start(t, model, Options{Logger: debugLogger(&log)}, changes...)
-			got, werr := e.Answer(t.Context(), "s1", tc.session, tc.params)
+			got, werr := answerOf(t.Context(), e, tc.session, tc.params)
 			if werr == nil || got != nil {
 				t.Fatalf("result %s and error %v, want an error alone", got, werr)
 			}
@@ -314,7 +322,7 @@ func TestWithoutAPolicyNothingIsAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, werr := e.Answer(t.Context(), "s1", toolsDeclared, ask("")); werr == nil || werr.Code != -1 {
+	if _, werr := answerOf(t.Context(), e, toolsDeclared, ask("")); werr == nil || werr.Code != -1 {
 		t.Errorf("error %v, want code -1", werr)
 	}
 	caller := wire.SamplingCapability{Declared: true}
@@ -353,7 +361,7 @@ func TestCancellationEndsTheModelCall(t *testing.T) {
 		<-r.Context().Done()
 		close(left)
 	}), Options{})
-	_, werr := e.Answer(ctx, "s1", plainDeclared, ask(""))
+	_, werr := answerOf(ctx, e, plainDeclared, ask(""))
 	if werr == nil || werr.Message != "the sampling request was canceled" {
 		t.Errorf("error %v, want a cancellation", werr)
 	}
@@ -379,7 +387,7 @@ func TestParallelRequestsDoNotWaitForEachOther(t *testing.T) {
 	for i := range n {
 		g.Go(func() {
 			params := json.RawMessage(fmt.Sprintf(`{"maxTokens":%d,"messages":[{"role":"user","content":{"type":"text","text":"q%d"}}]}`, 100+i, i))
-			got, werr := e.Answer(ctx, "s1", plainDeclared, params)
+			got, werr := answerOf(ctx, e, plainDeclared, params)
 			if werr != nil || !strings.Contains(string(got), fmt.Sprintf("at most %d tokens, was asked: q%d", 100+i, i)) {
 				t.Errorf("request %d: %s, %v", i, got, werr)
 			}
@@ -395,10 +403,10 @@ func TestParallelRequestsDoNotWaitForEachOther(t *testing.T) {
 func TestRequestsAreCounted(t *testing.T) {
 	tel := telemetry.New()
 	e := start(t, fakellm.New(fakellm.Text("x"), fakellm.Error(500, "", words)), Options{Telemetry: tel})
-	e.Answer(t.Context(), "s1", plainDeclared, ask(""))
-	e.Answer(t.Context(), "s1", plainDeclared, ask(""))
-	e.Answer(t.Context(), "s1", plainDeclared, ask(`,"tools":[{"name":"t","inputSchema":{}}]`))
-	e.Answer(t.Context(), "s1", plainDeclared, nil)
+	answerOf(t.Context(), e, plainDeclared, ask(""))
+	answerOf(t.Context(), e, plainDeclared, ask(""))
+	answerOf(t.Context(), e, plainDeclared, ask(`,"tools":[{"name":"t","inputSchema":{}}]`))
+	answerOf(t.Context(), e, plainDeclared, nil)
 	w := httptest.NewRecorder()
 	tel.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
@@ -418,7 +426,7 @@ func TestRequestsAreCounted(t *testing.T) {
 func TestTheLogSaysWhatWasDecided(t *testing.T) {
 	var log bytes.Buffer
 	e := start(t, fakellm.New(fakellm.Text("x")), Options{Logger: debugLogger(&log)})
-	if _, werr := e.Answer(t.Context(), "s1", plainDeclared, ask("")); werr != nil {
+	if _, werr := answerOf(t.Context(), e, plainDeclared, ask("")); werr != nil {
 		t.Fatal(werr)
 	}
 	for _, want := range []string{"level=DEBUG", "server=notes", "session=s1", "decision=answered", "reason=DefaultModel",
@@ -427,6 +435,32 @@ func TestTheLogSaysWhatWasDecided(t *testing.T) {
 			t.Errorf("no %s in %s", want, &log)
 		}
 	}
+}
+
+func TestTheReportWaitsTillItIsCalledAndSaysHowLongTheAnswerTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		tel := telemetry.New()
+		e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: tel, Logger: debugLogger(&log), newClient: fakeClients(&fakeProvider{})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, failure, report := e.Answer(t.Context(), "s1", plainDeclared, ask(""))
+		if failure != nil || log.Len() > 0 {
+			t.Fatalf("failure %v and log %q before the report", failure, &log)
+		}
+		time.Sleep(time.Hour)
+		report()
+		if want := "duration=0s"; !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in %s", want, &log)
+		}
+		w := httptest.NewRecorder()
+		tel.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		want := `gen_ai_client_operation_duration_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="small-1"} 0` + "\n"
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("no %s in\n%s", want, w.Body)
+		}
+	})
 }
 
 func debugLogger(w *bytes.Buffer) *slog.Logger {
@@ -443,7 +477,7 @@ func BenchmarkAnswer(b *testing.B) {
 	params := ask(`,"modelPreferences":{"hints":[{"name":"claude-opus-4"}]},"systemPrompt":"be brief"`)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, werr := e.Answer(b.Context(), "s1", plainDeclared, params); werr != nil {
+		if _, werr := answerOf(b.Context(), e, plainDeclared, params); werr != nil {
 			b.Fatal(werr)
 		}
 	}

@@ -18,7 +18,7 @@ func TestTheKeyIsReadForEachRequest(t *testing.T) {
 	model := fakellm.New()
 	e := start(t, model, Options{}, withKeyFile(path))
 	answer := func() *wire.Error {
-		_, werr := e.Answer(t.Context(), "s1", plainDeclared, ask(""))
+		_, werr := answerOf(t.Context(), e, plainDeclared, ask(""))
 		return werr
 	}
 	if werr := answer(); werr == nil {

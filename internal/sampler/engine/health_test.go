@@ -163,7 +163,7 @@ func TestRealRequestsCountForTheState(t *testing.T) {
 		defer stop()
 		answer := func(err error) {
 			fake.set(nil, err)
-			e.Answer(t.Context(), "s1", plainDeclared, ask(""))
+			answerOf(t.Context(), e, plainDeclared, ask(""))
 		}
 		answer(errUnreachable)
 		wantState(t, e, statusz.ProviderUnreachable, "connection refused")
@@ -196,7 +196,7 @@ func TestRealRequestsCountForTheState(t *testing.T) {
 
 		// And a provider that answers nothing any more is found soon.
 		fake.set(errUnreachable, &provider.Error{Kind: provider.KindTimeout, Detail: "no answer in time"})
-		e.Answer(t.Context(), "s1", plainDeclared, ask(""))
+		answerOf(t.Context(), e, plainDeclared, ask(""))
 		wantState(t, e, statusz.ProviderHealthy, "")
 		pass(doubtInterval + keyInterval)
 		wantState(t, e, statusz.ProviderUnreachable, "connection refused")
@@ -222,7 +222,7 @@ func TestANewConfigurationKeepsWhatIsStillTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before.Answer(t.Context(), "s1", plainDeclared, ask(""))
+	answerOf(t.Context(), before, plainDeclared, ask(""))
 	wantState(t, before, statusz.ProviderHealthy, "")
 	for name, tc := range map[string]struct {
 		policy *config.Policy
@@ -252,7 +252,7 @@ func TestANewConfigurationForgetsWhatItMayRepair(t *testing.T) {
 		t.Fatal(err)
 	}
 	fake.set(nil, errNoModel)
-	before.Answer(t.Context(), "s1", plainDeclared, ask(""))
+	answerOf(t.Context(), before, plainDeclared, ask(""))
 	wantState(t, before, statusz.ProviderFailing, noModelDetail)
 	after, err := New(Options{Policy: testPolicy("http://h"), Previous: before, newClient: fakeClients(fake)})
 	if err != nil {

@@ -43,7 +43,8 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 	serve := func() {
 		defer cancel(nil)
 		defer h.endAnswer(size) // once delivered: till then it holds memory
-		result, failure := h.ask(ctx, s, params)
+		result, failure, done := h.ask(ctx, s, params)
+		defer done()
 		s.endAnswer(a)
 		switch cause := context.Cause(ctx); {
 		case errors.Is(cause, errServerCancelled), errors.Is(cause, errSessionEnded), h.ctx.Err() != nil:
@@ -55,7 +56,7 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 		}
 		h.deliver(h.ctx, s, header, level, id, result, failure)
 	}
-	if !h.spawn(serve) {
+	if !h.work(serve) {
 		// The handler is closed: nothing else is answered, so the place that is
 		// still held is not missed.
 		s.endAnswer(a)
@@ -121,21 +122,69 @@ func (h *Handler) refusalText(refusal Refusal) string {
 	return "too many sampling requests at the same time"
 }
 
-// ask gets an answer from Sampling. A panic there is an answer too: the server
-// would wait for it.
-func (h *Handler) ask(ctx context.Context, s *session, params json.RawMessage) (result json.RawMessage, failure *wire.Error) {
+const (
+	// maxWaiting is how many goroutines wait for the next answer to give.
+	maxWaiting = 64
+	// waitingTime is how long each of them does.
+	waitingTime = 10 * time.Second
+)
+
+// work runs f beside what is served, as spawn does, but in a goroutine that is
+// there already if one waits: growing the stack of a new one takes longer than
+// much of what an answer needs.
+func (h *Handler) work(f func()) bool {
+	select {
+	case h.waiting <- f:
+		return true
+	default:
+		return h.spawn(func() { h.worker(f) })
+	}
+}
+
+func (h *Handler) worker(f func()) {
+	timer := time.NewTimer(waitingTime)
+	defer timer.Stop()
+	for {
+		f()
+		if h.workers.Add(1) > maxWaiting {
+			h.workers.Add(-1)
+			return
+		}
+		timer.Reset(waitingTime)
+		over := false
+		select {
+		case f = <-h.waiting:
+		case <-timer.C:
+			over = true
+		case <-h.ctx.Done():
+			over = true
+		}
+		if h.workers.Add(-1); over {
+			return
+		}
+	}
+}
+
+// ask gets an answer from Sampling, and what to run when it is on its way. A
+// panic there is an answer too: the server would wait for it.
+func (h *Handler) ask(ctx context.Context, s *session, params json.RawMessage) (result json.RawMessage, failure *wire.Error, done func()) {
+	defer func() {
+		if done == nil {
+			done = func() {}
+		}
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			h.opts.Logger.Error("answering a sampling request panicked", "session", s.digest, "panicType", panicType(p))
 			result, failure = nil, &wire.Error{Code: wire.CodeInternal, Message: "the sampler failed to answer"}
 		}
 	}()
-	result, failure = h.opts.Sampling.Answer(ctx, s.view(), params)
+	result, failure, done = h.opts.Sampling.Answer(ctx, s.view(), params)
 	if failure == nil && !json.Valid(result) {
 		h.opts.Logger.Error("answering a sampling request gave no valid result", "session", s.digest)
 		failure = &wire.Error{Code: wire.CodeInternal, Message: "the sampler failed to answer"}
 	}
-	return result, failure
+	return result, failure, done
 }
 
 // answerHeader takes the header of the call, whose credentials the server

@@ -36,6 +36,10 @@ type Handler struct {
 	replicas *replicas
 	// answering holds one entry for each sampling request that is being answered.
 	answering chan struct{}
+	// waiting takes what one of the goroutines that wait for work is to do, workers
+	// counts them.
+	waiting chan func()
+	workers atomic.Int32
 	// answerBytes is the memory of their requests.
 	answerBytes budget
 	// bodyBytes is the memory of the bodies that are held. How much it may be is in
@@ -77,6 +81,7 @@ func New(o Options) (*Handler, error) {
 		opts: o,
 
 		answering:   make(chan struct{}, o.MaxAnswers),
+		waiting:     make(chan func()),
 		answerBytes: budget{max: o.MaxAnswerBytes},
 	}
 	h.sessions = newSessions(func() int { return h.settings().MaxSessions })

@@ -28,7 +28,10 @@ func (x *exchange) answer(inputs []wire.Input) ([]wire.InputAnswer, bool) {
 	var failed *wire.Error
 	var once sync.Once
 	serve := func(i int) {
-		result, failure := x.handler.ask(ctx, x.session, inputs[i].Params)
+		result, failure, done := x.handler.ask(ctx, x.session, inputs[i].Params)
+		if !x.handler.work(done) {
+			done()
+		}
 		if failure != nil {
 			once.Do(func() { failed = failure })
 			cancel()

@@ -36,6 +36,8 @@ const (
 type fakeSampling struct {
 	off    bool
 	answer func(context.Context) (json.RawMessage, *wire.Error)
+	// done is what is to be run once the answer is on its way; may be nil.
+	done func()
 }
 
 func (f *fakeSampling) Declare(caller wire.SamplingCapability) wire.SamplingCapability {
@@ -47,11 +49,12 @@ func (f *fakeSampling) Declare(caller wire.SamplingCapability) wire.SamplingCapa
 
 func (f *fakeSampling) Takes(Session, json.RawMessage) bool { return !f.off }
 
-func (f *fakeSampling) Answer(ctx context.Context, _ Session, _ json.RawMessage) (json.RawMessage, *wire.Error) {
+func (f *fakeSampling) Answer(ctx context.Context, _ Session, _ json.RawMessage) (json.RawMessage, *wire.Error, func()) {
 	if f.answer == nil {
-		return json.RawMessage(`{}`), nil
+		return json.RawMessage(`{}`), nil, f.done
 	}
-	return f.answer(ctx)
+	result, failure := f.answer(ctx)
+	return result, failure, f.done
 }
 
 // untilCancelled answers when the context ends, and says so.

@@ -160,8 +160,8 @@ func (noSampling) Declare(caller wire.SamplingCapability) wire.SamplingCapabilit
 
 func (noSampling) Takes(proxy.Session, json.RawMessage) bool { return false }
 
-func (noSampling) Answer(context.Context, proxy.Session, json.RawMessage) (json.RawMessage, *wire.Error) {
-	return nil, &wire.Error{Code: wire.CodeInternal, Message: "not asked"}
+func (noSampling) Answer(context.Context, proxy.Session, json.RawMessage) (json.RawMessage, *wire.Error, func()) {
+	return nil, &wire.Error{Code: wire.CodeInternal, Message: "not asked"}, nil
 }
 
 func TestRunFinds(t *testing.T) {
