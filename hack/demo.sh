@@ -187,9 +187,10 @@ renew_pods() {
 # call SERVER [TOOL [NAME=VALUE…]] calls through the server's Service, as callers
 # in the cluster do.
 call() {
-	local server=$1 log=$tmp/forward-$1 port='' forwarder status=0 _
+	local server=$1 log=$tmp/forward-$1 port='' url forwarder status=0 _
 	shift
 	find_kubectl
+	url=$("${kubectl[@]}" get -n "$namespace" mcpservers "$server" -o 'jsonpath={.status.url}')
 	: >"$log"
 	"${kubectl[@]}" port-forward -n "$namespace" "svc/$server" :80 >"$log" 2>&1 &
 	forwarder=$!
@@ -200,7 +201,7 @@ call() {
 		sleep 0.1
 	done
 	if [[ $port ]]; then
-		"$tmp/bin-caller" "http://127.0.0.1:$port/mcp" "$@" || status=$?
+		"$tmp/bin-caller" "http://127.0.0.1:$port/${url#*://*/}" "$@" || status=$?
 	else
 		cat "$log" >&2
 		status=1

@@ -18,13 +18,14 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
 const usage = `usage: caller [flags] URL [TOOL [NAME=VALUE ...]]
 
-Connects to the MCP server at URL (Streamable HTTP) as a client that cannot
-sample, and calls TOOL. Without TOOL it lists the tools.
+Connects to the MCP server at URL (Streamable HTTP, or the older HTTP+SSE) as a
+client that cannot sample, and calls TOOL. Without TOOL it lists the tools.
 
 `
 
@@ -61,24 +62,37 @@ func main() {
 	}
 }
 
-// run connects to url and calls the tool, or lists the tools if it is empty.
-func run(ctx context.Context, out *printer, url, tool string, arguments map[string]any) error {
-	caller, err := client.NewStreamableHttpClient(url)
+// connect makes a client of one transport and says hello.
+func connect[Option any](ctx context.Context, url string, newClient func(string, ...Option) (*client.Client, error)) (*client.Client, *mcp.InitializeResult, error) {
+	caller, err := newClient(url)
 	if err != nil {
-		return fmt.Errorf("make a client for %s: %w", url, err)
+		return nil, nil, fmt.Errorf("make a client for %s: %w", url, err)
 	}
-	defer caller.Close()
 	if err := caller.Start(ctx); err != nil {
-		return fmt.Errorf("connect to %s: %w", url, err)
+		_ = caller.Close()
+		return nil, nil, fmt.Errorf("connect to %s: %w", url, err)
 	}
-
 	// No capability is declared: this caller has no model.
 	hello := mcp.InitializeRequest{}
 	hello.Params.ClientInfo = mcp.Implementation{Name: "example-caller", Version: "1.0.0"}
 	server, err := caller.Initialize(ctx, hello)
 	if err != nil {
-		return fmt.Errorf("say hello to %s: %w", url, err)
+		_ = caller.Close()
+		return nil, nil, fmt.Errorf("say hello to %s: %w", url, err)
 	}
+	return caller, server, nil
+}
+
+// run connects to url and calls the tool, or lists the tools if it is empty.
+func run(ctx context.Context, out *printer, url, tool string, arguments map[string]any) error {
+	caller, server, err := connect(ctx, url, client.NewStreamableHttpClient)
+	if errors.Is(err, transport.ErrLegacySSEServer) {
+		caller, server, err = connect(ctx, url, client.NewSSEMCPClient)
+	}
+	if err != nil {
+		return err
+	}
+	defer caller.Close()
 	list, err := caller.ListTools(ctx, mcp.ListToolsRequest{})
 	if err != nil {
 		return fmt.Errorf("list the tools of %s: %w", url, err)

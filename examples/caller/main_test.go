@@ -89,6 +89,22 @@ func TestCallerCallsAToolAndShowsTheResult(t *testing.T) {
 }
 
 // A terminal obeys escape sequences, also those of a server.
+func TestCallerSpeaksTheOlderTransport(t *testing.T) {
+	peer := server.NewMCPServer("peer", "2.0.0")
+	peer.AddTool(mcp.NewTool("echo"), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return mcp.NewToolResultText("echoed"), nil
+	})
+	endpoint := httptest.NewServer(server.NewSSEServer(peer))
+	defer endpoint.Close()
+	var out bytes.Buffer
+	if err := run(t.Context(), &printer{out: &out}, endpoint.URL+"/sse", "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "echoed") {
+		t.Errorf("no result in\n%s", &out)
+	}
+}
+
 func TestAServersTextsAreOnlyText(t *testing.T) {
 	var out bytes.Buffer
 	p := &printer{out: &out}
