@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -134,5 +135,41 @@ func TestAResultThatCannotBeHeldPasses(t *testing.T) {
 				t.Errorf("got %d and %d bytes, want the server's %d", got.status, len(got.body), len(large))
 			}
 		})
+	}
+}
+
+func TestAMessageIsCountedBeforeItsBodyComes(t *testing.T) {
+	for name, modify := range map[string]func(*Options){
+		"over Streamable HTTP": func(*Options) {},
+		"over HTTP+SSE":        speakSSE,
+	} {
+		t.Run(name, func(t *testing.T) {
+			endpoint, h := newFront(t, &fakeServer{}, modify)
+			half(t, endpoint, http.MethodPost, "/mcp", 100)
+			eventually(t, "it is counted", func() bool {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				return h.posts == 1
+			})
+		})
+	}
+}
+
+func TestWhatAnSSECallLeavesIsHeldUntilItsAnswer(t *testing.T) {
+	front, h := newFront(t, newFakeSSEServer(), speakSSE, func(o *Options) { o.Settings = Settings{MaxBodyBytes: 1000, MaxHeldBytes: 2000} })
+	openSSE(t, front)
+	s := h.sessions.all()[0]
+	large := wire.Message{ID: []byte(strings.Repeat("1", 500)), Method: "tools/call"}
+	header := http.Header{"X-Pad": {strings.Repeat("x", 500)}}
+	c, err := h.beginSSECall(s, large, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.beginSSECall(s, large, header); !errors.Is(err, errNoMemory) {
+		t.Errorf("a call that does not fit: %v", err)
+	}
+	s.sse.finish(c)
+	if _, err := h.beginSSECall(s, large, header); err != nil {
+		t.Errorf("a call after the answer to another one: %v", err)
 	}
 }

@@ -157,7 +157,7 @@ func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) (
 	// What is left of the request when its body is not held any more.
 	m = wire.Message{ID: slices.Clone(m.ID), Method: m.Method}
 	held := h.newHold()
-	if !held.take(int64(2*len(m.ID) + len(m.Method))) {
+	if !held.take(int64(2*len(m.ID) + len(m.Method) + headerBytes(header))) {
 		return nil, errNoMemory
 	}
 	c := s.beginCall(m, header)
