@@ -49,11 +49,16 @@ func (s *Server) resident(ctx context.Context, cfg *config.Effective) {
 		return
 	}
 	resident.Run(ctx, resident.Options{
-		URL:        s.ownURL(cfg),
-		Transport:  residentTransport(cfg),
-		Hold:       cfg.ResidentSession.Mode == config.ResidentHold,
-		NoRoom:     proxy.NoRoom,
-		NoPods:     proxy.NoPods,
+		URL:       s.ownURL(cfg),
+		Transport: residentTransport(cfg),
+		Hold:      cfg.ResidentSession.Mode == config.ResidentHold,
+		NoRoom:    proxy.NoRoom,
+		Unreachable: map[string]string{
+			proxy.NoPods:         "the server has no running pods",
+			proxy.NoName:         "its host name cannot be looked up",
+			proxy.BadCertificate: "its certificate is not trusted",
+			proxy.Redirected:     "it redirects to another address, which the sampler's log shows",
+		},
 		NoEndpoint: proxy.NoEndpoint,
 		NoProcess:  bridge.NoRoom,
 		Interval:   time.Duration(cfg.ResidentSession.Interval),

@@ -31,9 +31,19 @@ func (h *Handler) callerLeft(r *http.Request) bool {
 	return r.Context().Err() != nil && h.ctx.Err() == nil
 }
 
-// NoPods is the Proxy-Status (RFC 9209) of a failure because the server's host
-// has no address, as that of a server which is scaled to zero.
-const NoPods = "mcp-sampler; error=destination_unavailable"
+// Proxy-Status (RFC 9209) of failures to reach the server, by which the sampler
+// tells its own word from a server's.
+const (
+	// NoPods: the server's host has no address, as that of a server which is
+	// scaled to zero.
+	NoPods = "mcp-sampler; error=destination_unavailable"
+	// NoName: the server's host cannot be looked up.
+	NoName = "mcp-sampler; error=dns_error"
+	// BadCertificate: the server's certificate is not trusted.
+	BadCertificate = "mcp-sampler; error=tls_certificate_error"
+	// Redirected: the server is somewhere else than configured.
+	Redirected = "mcp-sampler; error=proxy_configuration_error"
+)
 
 // unreachable answers a caller whose request got no response from the server.
 func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.RawMessage, err error) {
@@ -49,10 +59,13 @@ func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.Ra
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &header):
-		text = fmt.Sprintf("the sampler does not reach the MCP server %s: %s", h.opts.ServerName, header.cause)
+		// Where the value should be is no caller's business.
+		text = fmt.Sprintf("the sampler does not reach the MCP server %s: a header that the server wants has no value here; the sampler's log says which", h.opts.ServerName)
 	case errors.As(err, &certificate):
+		w.Header().Set("Proxy-Status", BadCertificate)
 		text = fmt.Sprintf("the certificate of the MCP server %s is not trusted: check its name and the CA bundle", h.opts.ServerName)
 	case noAddress(err) && h.opts.External:
+		w.Header().Set("Proxy-Status", NoName)
 		text = fmt.Sprintf("the host name of the MCP server %s has no address: check its URL", h.opts.ServerName)
 	case noAddress(err):
 		w.Header().Set("Proxy-Status", NoPods)
@@ -60,9 +73,14 @@ func (h *Handler) unreachable(w http.ResponseWriter, r *http.Request, id json.Ra
 			fmt.Sprintf("the MCP server %s has no running pods: its host name has no address", h.opts.ServerName))
 		return
 	case errors.As(err, &dns):
+		w.Header().Set("Proxy-Status", NoName)
 		text = fmt.Sprintf("the address of the MCP server %s cannot be looked up: check DNS", h.opts.ServerName)
 	case errors.As(err, &redirect):
-		text = fmt.Sprintf("the MCP server %s is not at this path: it redirects to %q, so configure that path", h.opts.ServerName, redirect.path)
+		w.Header().Set("Proxy-Status", Redirected)
+		text = fmt.Sprintf("the MCP server %s is not at the configured address: it redirects to another one, which the sampler's log shows", h.opts.ServerName)
+		if redirect.path != "" {
+			text = fmt.Sprintf("the MCP server %s is not at this path: it redirects to %q, so configure that path", h.opts.ServerName, redirect.path)
+		}
 	case notReached(err):
 		text = fmt.Sprintf("the MCP server %s cannot be reached: check that it is running", h.opts.ServerName)
 	}

@@ -35,7 +35,7 @@ func TestWhyAServerCannotBeReached(t *testing.T) {
 	}{
 		"its name is not known":     {nil, noHost, noHost, http.StatusServiceUnavailable, noPods, NoPods},
 		"its name has no address":   {nil, nil, noHost, http.StatusServiceUnavailable, noPods, NoPods},
-		"names cannot be looked up": {nil, noDNS, noDNS, http.StatusBadGateway, unknown, ""},
+		"names cannot be looked up": {nil, noDNS, noDNS, http.StatusBadGateway, unknown, NoName},
 		"it refuses connections": {
 			[]netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil, errors.New("connection refused"), http.StatusBadGateway, refused, "",
 		},

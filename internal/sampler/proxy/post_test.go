@@ -106,11 +106,19 @@ func TestServerThatIsNotThere(t *testing.T) {
 			wantBody: `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the MCP server the-server closed the connection without an answer"}}`,
 		},
 		"it is at another path": {
+			server: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "/mcp/")
+				w.WriteHeader(http.StatusTemporaryRedirect)
+			},
+			body: callBody, wantStatus: 502,
+			wantBody: `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the MCP server the-server is not at this path: it redirects to \"/mcp/\", so configure that path"}}`,
+		},
+		"it is at another address, which is nothing for callers": {
 			server: func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://10.0.0.1:8000/mcp/", http.StatusTemporaryRedirect)
 			},
 			body: callBody, wantStatus: 502,
-			wantBody: `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the MCP server the-server is not at this path: it redirects to \"/mcp/\", so configure that path"}}`,
+			wantBody: `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the MCP server the-server is not at the configured address: it redirects to another one, which the sampler's log shows"}}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -71,7 +71,7 @@ func (h *Handler) sendTo(ctx context.Context, target *url.URL, method string, he
 	if resp.StatusCode/100 == 3 {
 		if location, err := resp.Location(); err == nil {
 			resp.Body.Close()
-			return nil, &redirectError{path: cut(location.Path)}
+			return nil, newRedirectError(location, target.Scheme, target.Host, req.Host)
 		}
 	}
 	return resp, nil
@@ -91,11 +91,25 @@ func cut(text string) string {
 }
 
 // redirectError is a server's answer that its endpoint is elsewhere. Callers
-// cannot follow it, as they do not reach the server by themselves. The path is
-// the server's word, and cut.
-type redirectError struct{ path string }
+// cannot follow it, as they do not reach the server by themselves. What it says
+// is the server's word, and cut.
+type redirectError struct {
+	// to is without the query, which can hold a secret.
+	to string
+	// path is empty where scheme or host are others than those that were asked.
+	path string
+}
 
-func (e *redirectError) Error() string { return fmt.Sprintf("the server redirects to %q", e.path) }
+func (e *redirectError) Error() string { return fmt.Sprintf("the server redirects to %q", e.to) }
+
+func newRedirectError(location *url.URL, scheme string, hosts ...string) *redirectError {
+	to := url.URL{Scheme: location.Scheme, Host: location.Host, Path: location.Path, RawPath: location.RawPath}
+	e := &redirectError{to: cut(to.String())}
+	if location.Scheme == scheme && slices.Contains(hosts, location.Host) {
+		e.path = cut(location.Path)
+	}
+	return e
+}
 
 // errNoAddress is of a name that is known and has no address.
 var errNoAddress = errors.New("the server's name has no address")

@@ -58,6 +58,14 @@ func TestAServersWordsAreCut(t *testing.T) {
 			},
 			want: fmt.Sprintf(`it redirects to \"/a\\x1bb%s\", so configure`, long[:252]),
 		},
+		"in a redirect to another host, without its query": {
+			path: "/mcp",
+			answer: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "https://user:password@elsewhere.example/mcp?token=secret")
+				w.WriteHeader(http.StatusPermanentRedirect)
+			},
+			want: "it redirects to another one",
+		},
 		"in what is no HTTP":             {"/mcp", raw(t, "\x1b[31m"+long+"\n"), "closed the connection without an answer"},
 		"in what is no HTTP of metadata": {"/.well-known/x", raw(t, "\x1b[31m"+long+"\n"), "closed the connection without an answer"},
 		"in headers":                     {"/mcp", raw(t, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat(long, 75)+"\r\n\r\n"), "closed the connection without an answer"},

@@ -59,11 +59,13 @@ type Options struct {
 	// RetryMin and RetryMax bound the growing time between looks after one
 	// failed. Zero means 500ms and 5s.
 	RetryMin, RetryMax time.Duration
-	// NoRoom, NoPods and NoEndpoint are the Proxy-Status headers by which the
-	// endpoint says, for itself and not for the server, that it has no room for
-	// another session, that the server's host has no address, and that the server's
-	// stream is not one of the HTTP+SSE transport.
-	NoRoom, NoPods, NoEndpoint string
+	// NoRoom and NoEndpoint are the Proxy-Status headers by which the endpoint
+	// says, for itself and not for the server, that it has no room for another
+	// session, and that the server's stream is not one of the HTTP+SSE transport.
+	NoRoom, NoEndpoint string
+	// Unreachable says why the endpoint does not reach the server, by its
+	// Proxy-Status header.
+	Unreachable map[string]string
 	// NoProcess is the Proxy-Status header by which a bridge says, for itself and
 	// not for the server, that it runs no further process.
 	NoProcess string
@@ -322,9 +324,9 @@ func (o Options) findingOf(err error) statusz.Server {
 	case proxyStatus != "" && proxyStatus == o.NoProcess:
 		f.State = statusz.ServerUnknown // as above: its other processes may be well
 		f.Detail = "the server runs as many processes as it may"
-	case proxyStatus != "" && proxyStatus == o.NoPods:
+	case proxyStatus != "" && o.Unreachable[proxyStatus] != "":
 		f.State = statusz.ServerUnreachable
-		f.Detail = "the server has no running pods"
+		f.Detail = o.Unreachable[proxyStatus]
 	case proxyStatus != "" && proxyStatus == o.NoEndpoint:
 		f.Detail = "what it sends is no stream of the HTTP+SSE transport"
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:

@@ -43,7 +43,7 @@ func run(t *testing.T, url string, change func(*resident.Options)) <-chan status
 	t.Helper()
 	found := make(chan statusz.Server, 64)
 	o := resident.Options{
-		URL: url, NoRoom: proxy.NoRoom, NoPods: proxy.NoPods, NoEndpoint: proxy.NoEndpoint, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
+		URL: url, NoRoom: proxy.NoRoom, Unreachable: map[string]string{proxy.NoPods: "the server has no running pods", proxy.BadCertificate: "its certificate is not trusted"}, NoEndpoint: proxy.NoEndpoint, Version: "test", Interval: 10 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 		Log: slog.New(slog.DiscardHandler),
 		Report: func(s statusz.Server) {
 			select {
@@ -196,6 +196,12 @@ func TestRunFinds(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}), statusz.Server{
 			State: statusz.ServerUnreachable, Detail: "the server has no running pods",
+		}},
+		"a server whose certificate is not trusted": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Proxy-Status", proxy.BadCertificate)
+			w.WriteHeader(http.StatusBadGateway)
+		}), statusz.Server{
+			State: statusz.ServerUnreachable, Detail: "its certificate is not trusted",
 		}},
 		"a server that refuses the era of sessions": {stateless(mcpServer("new", 3), http.StatusBadRequest, `{"code":-32022,"message":"no","data":{"supported":["2026-07-28"]}}`), statusz.Server{
 			State: statusz.ServerVerified, Name: "new", Version: "1.2.3", ProtocolVersion: "2026-07-28", Era: statusz.EraModern, Tools: &three,
