@@ -44,6 +44,10 @@ func TestBridgeArguments(t *testing.T) {
 		"a command that is not there":   {[]string{"--", "no-such-server"}, `"no-such-server": executable file not found`},
 		"a flag that it does not know":  {[]string{"--nothing", "--", "true"}, "unknown flag"},
 		"the server's flags without --": {[]string{"no-such-server", "--nothing"}, "no-such-server"},
+		"no processes":                  {[]string{"--max-processes", "0", "--", "true"}, "--max-processes must be 1 or more, not 0"},
+		"fewer than none":               {[]string{"--max-processes", "-1", "--", "true"}, "--max-processes must be 1 or more, not -1"},
+		"several processes, and one":    {[]string{"--shared", "--max-processes", "5", "--", "true"}, "with --shared they have one, leave it out"},
+		"no time to begin":              {[]string{"--initialize-timeout", "0s", "--", "true"}, "--initialize-timeout must be more than 0"},
 		"a log format":                  {[]string{"--log-format", "xml", "--", "true"}, "write json or text"},
 	} {
 		t.Run(name, func(t *testing.T) {

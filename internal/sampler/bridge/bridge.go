@@ -158,7 +158,7 @@ func (b *Bridge) Close() {
 // Reasons why no process is started.
 var (
 	errDraining = errors.New("this server is shutting down: try again, another may answer")
-	errFull     = errors.New("as many processes run as are allowed: try again later")
+	errFull     = errors.New("as many processes run as are allowed")
 	errSessions = errors.New("as many sessions are open as are allowed: try again later")
 )
 

@@ -21,7 +21,10 @@
 //
 // A shared process is told the capabilities of the caller that begins its first
 // session. If one comes that can be asked for more, another process is begun,
-// which is told those of both; the first ends with its last session.
+// which is told those of both; the first ends with its last session. The version
+// of the protocol is that of the first session as well: a caller of an older one is
+// answered with its own, as it may know no other, and a caller of a newer one with
+// that of the process.
 //
 // # What ends what
 //
@@ -32,7 +35,9 @@
 // idle, and the next request starts another.
 //
 // A process ends by itself, or its input is closed, then its process group gets
-// SIGTERM, then SIGKILL. What it wrote before it ended is still delivered; then
+// SIGTERM, then SIGKILL. What it has left behind in groups of its own is known by
+// a variable of its environment, and ends the same way. One that has not answered
+// initialize in time is ended, and its caller told. What it wrote before it ended is still delivered; then
 // its running calls fail and its sessions are gone.
 //
 // The caller's connection ends a call of the stateless era, and the process is

@@ -50,6 +50,13 @@ func runFakeServer(in io.Reader, out io.Writer, how string) {
 		_, _ = io.Copy(io.Discard, in)
 		return
 	}
+	if s.is("garbage") {
+		for i := 0; i < 3; i++ {
+			s.write("Starting up ...")
+		}
+		_, _ = io.Copy(io.Discard, in)
+		return
+	}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
@@ -107,6 +114,8 @@ func (s *fakeServer) request(m wire.Message) {
 		switch {
 		case s.is("refusing"):
 			s.write(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no"}}`, m.ID)
+		case s.is("strict") && member(m.Params, "_meta", wire.MetaVersion) != nil:
+			s.write(`{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"no such method"}}`, m.ID)
 		case s.is("crashing"):
 			os.Exit(4)
 		default:

@@ -3,6 +3,7 @@ package bridge
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -77,6 +78,8 @@ func refuse(w http.ResponseWriter, id json.RawMessage, err error) {
 	switch {
 	case errors.Is(err, errDuplicateID):
 		fail(w, http.StatusBadRequest, id, codeInvalidRequest, err.Error())
+	case errors.Is(err, errNotInitialized):
+		fail(w, http.StatusGatewayTimeout, id, codeUnavailable, err.Error())
 	case errors.Is(err, errEnded):
 		fail(w, http.StatusNotFound, id, codeUnavailable, "the session has ended: begin a new one with initialize")
 	case errors.Is(err, errBusy), errors.Is(err, errTooManyCalls), errors.Is(err, errDraining), errors.Is(err, errFull), errors.Is(err, errSessions):
@@ -133,7 +136,8 @@ func (b *Bridge) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		fail(w, http.StatusRequestEntityTooLarge, nil, codeInvalidRequest, "the message is longer than is allowed")
+		fail(w, http.StatusRequestEntityTooLarge, nil, codeInvalidRequest,
+			fmt.Sprintf("the message is longer than the %d bytes that are allowed", b.opts.MaxMessageBytes))
 		return nil, false
 	case err != nil:
 		panic(http.ErrAbortHandler) // the caller has left

@@ -26,6 +26,8 @@ type Options struct {
 	IdleTimeout time.Duration
 	// MaxMessageBytes bounds a message, both ways.
 	MaxMessageBytes int
+	// InitializeTimeout is how long a process may take to answer initialize.
+	InitializeTimeout time.Duration
 	// ShutdownTimeout is how long running calls may take to end.
 	ShutdownTimeout time.Duration
 
@@ -41,6 +43,9 @@ type times struct {
 	// closeGrace is how long a process may take to end by itself when its input
 	// is closed, termGrace how long after SIGTERM.
 	closeGrace, termGrace time.Duration
+	// orphanGrace is how long what a process has left behind may take to end after
+	// SIGTERM.
+	orphanGrace time.Duration
 	// probe bounds the question for the stateless era, the start of the process
 	// included.
 	probe time.Duration
@@ -56,12 +61,13 @@ type times struct {
 // DefaultOptions returns the defaults.
 func DefaultOptions() Options {
 	return Options{
-		Listen:          ":8000",
-		Path:            "/mcp",
-		MaxProcesses:    64,
-		IdleTimeout:     30 * time.Minute,
-		MaxMessageBytes: 16 << 20,
-		ShutdownTimeout: 10 * time.Second,
+		Listen:            ":8000",
+		Path:              "/mcp",
+		MaxProcesses:      64,
+		IdleTimeout:       30 * time.Minute,
+		MaxMessageBytes:   16 << 20,
+		InitializeTimeout: time.Minute,
+		ShutdownTimeout:   10 * time.Second,
 	}
 }
 
@@ -82,9 +88,11 @@ func (o *Options) complete() error {
 	setDefault(&o.MaxProcesses, d.MaxProcesses)
 	setDefault(&o.IdleTimeout, d.IdleTimeout)
 	setDefault(&o.MaxMessageBytes, d.MaxMessageBytes)
+	setDefault(&o.InitializeTimeout, d.InitializeTimeout)
 	setDefault(&o.ShutdownTimeout, d.ShutdownTimeout)
 	setDefault(&o.times.closeGrace, 2*time.Second)
 	setDefault(&o.times.termGrace, 3*time.Second)
+	setDefault(&o.times.orphanGrace, time.Second)
 	setDefault(&o.times.probe, 15*time.Second)
 	setDefault(&o.times.doubt, time.Minute)
 	setDefault(&o.times.room, 5*time.Second)
@@ -95,7 +103,7 @@ func (o *Options) complete() error {
 		return fmt.Errorf("the path %q must begin with a slash", o.Path)
 	case o.MaxProcesses < 0:
 		return fmt.Errorf("the number of processes must be 1 or more, not %d", o.MaxProcesses)
-	case o.IdleTimeout < 0 || o.ShutdownTimeout < 0:
+	case o.IdleTimeout < 0 || o.ShutdownTimeout < 0 || o.InitializeTimeout < 0:
 		return errors.New("a timeout must be more than 0")
 	case o.MaxMessageBytes < minMessageBytes:
 		return fmt.Errorf("a message must be allowed %d bytes or more, not %d", minMessageBytes, o.MaxMessageBytes)

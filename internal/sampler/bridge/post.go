@@ -3,6 +3,8 @@ package bridge
 import (
 	"errors"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -88,24 +90,34 @@ func (b *Bridge) initialize(w http.ResponseWriter, r *http.Request, m wire.Messa
 		return
 	}
 	defer s.release()
-	failed := false
+	var failed, late atomic.Bool
 	ex := &exchange{bridge: b, mux: x, out: newQueue(b.opts.MaxMessageBytes)}
 	ex.header = func(h http.Header) {
-		if !failed {
+		if !failed.Load() {
 			h.Set(wire.HeaderSession, s.id)
 		}
 	}
+	ex.status = func(answer []byte) int {
+		if late.Load() {
+			return http.StatusGatewayTimeout
+		}
+		return statusOfInitialize(m, answer)
+	}
 	err = ex.send(s, m, body, func(answer wire.Message) {
 		s.version = wire.ResultProtocolVersion(answer.Result)
-		failed = answer.Error != nil
+		failed.Store(answer.Error != nil)
 	})
 	if err != nil {
 		b.leave(s)
 		refuse(w, m.ID, atStart(err))
 		return
 	}
+	limit := time.AfterFunc(b.opts.InitializeTimeout, func() {
+		x.expire(ex.calls[0], b.notInitialized().Error(), func() { late.Store(true) })
+	})
+	defer limit.Stop()
 	// Without the answer nobody knows the session or wants it.
-	if answered := ex.respond(w, r); !answered || failed {
+	if answered := ex.respond(w, r); !answered || failed.Load() {
 		b.leave(s)
 	}
 }

@@ -29,6 +29,8 @@ type process struct {
 	opts *Options
 	cmd  *exec.Cmd
 	done chan struct{}
+	// marker is in its environment and in that of all that it starts.
+	marker string
 	// status is how it ended. It may be read when done is closed.
 	status string
 
@@ -50,8 +52,9 @@ func startProcess(o *Options, name string, quiet bool, onLine func(line []byte, 
 	p := &process{
 		name: name, opts: o, quiet: quiet,
 		done: make(chan struct{}), stopped: make(chan struct{}),
-		stdin: newQueue(o.MaxMessageBytes),
-		cmd:   exec.Command(o.Command[0], o.Command[1:]...),
+		stdin:  newQueue(o.MaxMessageBytes),
+		marker: markerEnv + "=" + newID(),
+		cmd:    exec.Command(o.Command[0], o.Command[1:]...),
 	}
 	var theirs, ours []*os.File
 	closeAll := func(files []*os.File) {
@@ -75,6 +78,7 @@ func startProcess(o *Options, name string, quiet bool, onLine func(line []byte, 
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirs[0], theirs[1], theirs[2]
 	// A group of its own, so that signals reach what it starts and not the bridge.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Env = append(os.Environ(), p.marker)
 	err := children.start(p.cmd)
 	closeAll(theirs)
 	if err != nil {
@@ -231,7 +235,9 @@ func (p *process) signal(s syscall.Signal) {
 
 func (p *process) wait(reading *sync.WaitGroup, ours []*os.File) {
 	err := children.wait(p.cmd)
-	p.signal(syscall.SIGKILL) // what it has left behind
+	p.signal(syscall.SIGKILL) // what it has left behind in its group
+	var sweeping sync.WaitGroup
+	sweeping.Go(p.sweep)
 	for _, f := range ours {
 		_ = f.SetDeadline(time.Now().Add(drainTime))
 	}
@@ -249,7 +255,15 @@ func (p *process) wait(reading *sync.WaitGroup, ours []*os.File) {
 		p.status = "unknown"
 		p.opts.Log.Warn("how a process ended is not known", "process", p.name, "error", err)
 	}
+	sweeping.Wait()
 	close(p.done)
+}
+
+// sweep ends what the process has left behind in groups of its own.
+func (p *process) sweep() {
+	if left := sweep(p.marker, p.opts.times.orphanGrace); left > 0 {
+		p.opts.Log.Warn("what a process has left behind cannot be ended", "process", p.name, "count", left)
+	}
 }
 
 // rationed logs the first of many like events, and how many there were when it

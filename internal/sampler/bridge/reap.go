@@ -38,11 +38,11 @@ func (f *family) wait(cmd *exec.Cmd) error {
 	return err
 }
 
-// reap takes the statuses of orphans, which all become children of process 1.
-// It returns at once where this is not process 1, and else the function that
-// ends it.
+// reap takes the statuses of orphans, which become children of this process if
+// it is process 1 or can be a subreaper. It returns at once where it is neither,
+// and else the function that ends it.
 func reap() (stop func()) {
-	if os.Getpid() != 1 {
+	if os.Getpid() != 1 && !adoptOrphans() {
 		return func() {}
 	}
 	died := make(chan os.Signal, 1) // one is enough: each looks for all
@@ -79,7 +79,7 @@ func (f *family) reapOrphans() {
 			continue
 		}
 		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
-		if err != nil || !isOrphanedZombie(stat) {
+		if err != nil || !isOrphanedZombie(stat, os.Getpid()) {
 			continue
 		}
 		var status syscall.WaitStatus
@@ -87,13 +87,14 @@ func (f *family) reapOrphans() {
 	}
 }
 
-// isOrphanedZombie reads /proc/PID/stat: "pid (name) state ppid ...", where the
-// name can hold anything.
-func isOrphanedZombie(stat []byte) bool {
+// isOrphanedZombie reports whether a process has ended and is a child of parent,
+// by /proc/PID/stat: "pid (name) state ppid ...", where the name can hold
+// anything.
+func isOrphanedZombie(stat []byte, parent int) bool {
 	end := bytes.LastIndexByte(stat, ')')
 	if end < 0 {
 		return false
 	}
 	fields := bytes.Fields(stat[end+1:])
-	return len(fields) > 1 && string(fields[0]) == "Z" && string(fields[1]) == "1"
+	return len(fields) > 1 && string(fields[0]) == "Z" && string(fields[1]) == strconv.Itoa(parent)
 }

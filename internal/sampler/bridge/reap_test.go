@@ -22,8 +22,9 @@ func TestReapingAsProcess1(t *testing.T) {
 		mode string
 		want string
 	}{
-		"orphans are reaped, and no status is lost": {"reap", "20 ended with exit status 3, zombies: none"},
-		"they would stay if nobody did":             {"leave", "20 ended with exit status 3, zombies: some"},
+		"orphans are reaped, and no status is lost":                {"reap", "20 ended with exit status 3, zombies: none"},
+		"what made a session of its own is ended, and no stranger": {"sweep", "exit status 3, its own: 0, strangers: 1, zombies: none"},
+		"they would stay if nobody did":                            {"leave", "20 ended with exit status 3, zombies: some"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
@@ -55,6 +56,10 @@ func runAsInit() {
 	if err != nil {
 		fmt.Println("mount:", err)
 		os.Exit(1)
+	}
+	if os.Getenv(fakeInitEnv) == "sweep" {
+		sweepAsInit()
+		return
 	}
 	stop := func() {}
 	if os.Getenv(fakeInitEnv) == "reap" {
@@ -112,7 +117,7 @@ func zombies() int {
 			continue
 		}
 		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
-		if err == nil && isOrphanedZombie(stat) {
+		if err == nil && isOrphanedZombie(stat, 1) {
 			n++
 		}
 	}
@@ -132,7 +137,7 @@ func TestZombiesAreRead(t *testing.T) {
 		"cut off":                               {"12 (sh) Z", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := isOrphanedZombie([]byte(tc.stat)); got != tc.want {
+			if got := isOrphanedZombie([]byte(tc.stat), 1); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})

@@ -32,9 +32,18 @@ func (b *Bridge) take(ctx context.Context) error {
 		select {
 		case <-freed:
 		case <-ctx.Done():
-			return fmt.Errorf("%w (%d)", errFull, b.opts.MaxProcesses)
+			return b.full()
 		}
 	}
+}
+
+// full is errFull in words that say what to do.
+func (b *Bridge) full() error {
+	if b.opts.Shared { // the bound is not for users to set
+		return fmt.Errorf("%w (%d): try again later", errFull, b.opts.MaxProcesses)
+	}
+	return fmt.Errorf("%w (%d): try again later, or raise --max-processes (spec.transport.stdio.maxProcesses)",
+		errFull, b.opts.MaxProcesses)
 }
 
 // tryTake returns what to wait for if there may be room soon, nil if there is
@@ -61,7 +70,7 @@ func (b *Bridge) tryTake() (freed <-chan struct{}, err error) {
 			x.process.stop()
 			return b.room.freed, nil
 		}
-		return nil, fmt.Errorf("%w (%d)", errFull, b.opts.MaxProcesses)
+		return nil, b.full()
 	}
 	b.opts.Log.Info("a session was idle and ends, as another needs its process", "session", idle.name)
 	delete(b.sessions, idle.id)

@@ -85,7 +85,7 @@ func TestAnswersOfASession(t *testing.T) {
 		"what is no JSON-RPC message is refused": {body: `{"jsonrpc":"2.0"}`, wantStatus: 400, want: "no JSON-RPC message"},
 		"what is no JSON is refused":             {body: `{`, wantStatus: 400, want: `-32700`},
 		"a message that is too long is refused": {
-			body: tool("1", "echo", strings.Repeat("x", 64<<10)), wantStatus: 413, want: "longer than",
+			body: tool("1", "echo", strings.Repeat("x", 64<<10)), wantStatus: 413, want: "longer than the 32768 bytes that are allowed",
 		},
 		"another content type is refused": {
 			header: []string{"Content-Type", "text/plain"}, body: tool("1", "echo", "hi"), wantStatus: 415, want: "must be application/json",
@@ -433,7 +433,7 @@ func TestBeginningsThatFail(t *testing.T) {
 		"the server refuses":    {how: "refusing", wantStatus: 200, want: `"id":"init","error":{"code":-32602,"message":"no"}`},
 		"the process crashes":   {how: "crashing", wantStatus: 200, want: `"id":"init","error":{"code":-32000,"message":"the server's process has ended (exit status 4)`},
 		"the program is gone":   {before: func(f *fixture) { f.bridge.opts.Command = []string{"/nowhere"} }, wantStatus: 502, want: "could not be started"},
-		"too many processes":    {modify: func(o *Options) { o.MaxProcesses = 1 }, before: func(f *fixture) { f.begin() }, wantStatus: 503, want: "as many processes run as are allowed", wantSessions: 1},
+		"too many processes":    {modify: func(o *Options) { o.MaxProcesses = 1 }, before: func(f *fixture) { f.begin() }, wantStatus: 503, want: "as many processes run as are allowed (1): try again later, or raise --max-processes (spec.transport.stdio.maxProcesses)", wantSessions: 1},
 		"the bridge shuts down": {before: func(f *fixture) { f.bridge.drain() }, wantStatus: 503, want: "shutting down"},
 		"shared, and the server refuses": {
 			how: "refusing", modify: func(o *Options) { o.Shared = true },

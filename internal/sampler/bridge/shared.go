@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"sync"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -43,20 +44,26 @@ func (b *Bridge) initializeShared(w http.ResponseWriter, r *http.Request, m wire
 		return
 	}
 	header := func(http.Header) {}
-	if peer.answer.Error == nil {
+	answer := peer.answer
+	if answer.Error == nil {
 		s, err := b.enter(newID(), peer.mux)
 		if err != nil {
 			refuse(w, m.ID, atStart(err))
 			return
 		}
+		agreed := wire.ResultProtocolVersion(answer.Result)
+		version := versionFor(text(m.Params, "protocolVersion"), agreed)
+		if version != agreed {
+			answer.Result = replace(answer.Result, strconv.AppendQuote(nil, version), "protocolVersion")
+		}
 		peer.mux.mu.Lock()
-		s.version = wire.ResultProtocolVersion(peer.answer.Result)
+		s.version = version
 		peer.mux.mu.Unlock()
 		defer s.release()
 		header = func(h http.Header) { h.Set(wire.HeaderSession, s.id) }
 	}
-	ex := &exchange{bridge: b, header: header}
-	ex.writeJSON(w, [][]byte{restored(m.ID, peer.answer)})
+	ex := &exchange{bridge: b, header: header, status: func(answer []byte) int { return statusOfInitialize(m, answer) }}
+	ex.writeJSON(w, [][]byte{restored(m.ID, answer)})
 }
 
 // sharedPeer returns the process that runs, or starts one: also if the caller
@@ -105,7 +112,12 @@ func (b *Bridge) findShared(m wire.Message, body []byte) *sharedPeer {
 	go func() {
 		defer close(peer.ready)
 		// The process is every caller's: it is initialized also if this one leaves.
-		peer.answer, peer.err = b.ask(b.ctx, peer.mux, m, body)
+		ctx, cancel := context.WithTimeout(b.ctx, b.opts.InitializeTimeout)
+		defer cancel()
+		peer.answer, peer.err = b.ask(ctx, peer.mux, m, body)
+		if errors.Is(peer.err, context.DeadlineExceeded) {
+			peer.err = b.notInitialized()
+		}
 		if peer.err != nil || peer.answer.Error != nil {
 			drop() // the next caller gets another
 			peer.mux.process.stop()
