@@ -32,11 +32,12 @@ var longAgo = time.Unix(1, 0)
 // may answer. Its memory is held until the caller of readBody ends that. Where it
 // cannot, it has answered the caller.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, held *holding) ([]byte, bool) {
+	control := http.NewResponseController(w)
 	if r.ContentLength > h.settings().MaxBodyBytes {
 		h.tooLarge(w)
+		readRest(control, r)
 		return nil, false
 	}
-	control := http.NewResponseController(w)
 	// A reader that waits is woken when the caller has left or the handler ends:
 	// else a body that never comes would hold up the drain.
 	stop := context.AfterFunc(r.Context(), func() { setReadDeadline(control, longAgo) })
@@ -54,6 +55,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, held *holding
 	switch {
 	case errors.As(err, &over):
 		h.tooLarge(w)
+		readRest(control, r)
 	case errors.Is(err, errNoMemory):
 		h.noMemory(w, nil)
 	case h.ctx.Err() != nil:
@@ -150,6 +152,23 @@ func (h *Handler) noMemory(w http.ResponseWriter, id json.RawMessage) {
 
 func (h *Handler) noMemoryText() string {
 	return fmt.Sprintf("the sampler holds up to %d bytes of requests at the same time, and they are in use: try again later", h.settings().MaxHeldBytes)
+}
+
+const (
+	// restTime and restBytes bound what is still read of a body that is too
+	// large.
+	restTime  = 5 * time.Second
+	restBytes = 64 << 20
+)
+
+// readRest reads on after a refusal: a caller that sends all before it reads would
+// get a reset in its place.
+func readRest(control *http.ResponseController, r *http.Request) {
+	if control.Flush() != nil || r.Header.Get("Expect") != "" { // that one has sent nothing yet
+		return
+	}
+	setReadDeadline(control, time.Now().Add(restTime))
+	_, _ = io.CopyN(io.Discard, r.Body, restBytes) // it is of no use
 }
 
 func (h *Handler) tooLarge(w http.ResponseWriter) {

@@ -180,3 +180,39 @@ func TestMemoryForABodyGrowsWithWhatCame(t *testing.T) {
 		})
 	}
 }
+
+// Many clients send all of a request before they read.
+func TestACallerThatSendsAllOfALargeBodyIsToldSo(t *testing.T) {
+	endpoint, _ := newFront(t, &fakeServer{}, func(o *Options) { o.Settings.MaxBodyBytes = 1 << 20 })
+	for name, header := range map[string]string{
+		"of known size": fmt.Sprintf("Content-Length: %d\r\n", 8<<20),
+		"in chunks":     "Transfer-Encoding: chunked\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, err := url.Parse(endpoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := net.Dial("tcp", target.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+header+"\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			piece := strings.Repeat("x", 1<<20)
+			for range 8 {
+				if name == "in chunks" {
+					piece = "100000\r\n" + strings.Repeat("x", 1<<20) + "\r\n"
+				}
+				if _, err := io.WriteString(conn, piece); err != nil {
+					t.Fatalf("sending: %v", err)
+				}
+			}
+			if status, body := answerOn(t, conn); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "larger than 1048576 bytes") {
+				t.Errorf("got %d and %s", status, body)
+			}
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -22,8 +23,10 @@ const (
 func fail(w http.ResponseWriter, status int, id json.RawMessage, code int, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	body := wire.AppendError(nil, id, &wire.Error{Code: code, Message: text})
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(wire.AppendError(nil, id, &wire.Error{Code: code, Message: text})) // a caller that left
+	_, _ = w.Write(body) // a caller that left
 }
 
 // callerLeft reports whether an exchange ended because nobody waits for it.

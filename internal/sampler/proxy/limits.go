@@ -78,7 +78,7 @@ func (d *holding) end() { d.give(d.n) }
 // complaints bound the log records about one session, or about everything that
 // is in none: a server can be the cause of any number.
 type complaints struct {
-	refused, undelivered, misplaced ration
+	refused, undelivered, misplaced, endless ration
 }
 
 // rationTime is how often one kind of complaint is logged.

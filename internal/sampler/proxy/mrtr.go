@@ -83,10 +83,12 @@ func (x *exchange) run(body []byte) {
 	empty := 0
 	for n := 1; ok; n++ {
 		if n > maxRounds {
+			x.endless("asks for input without end")
 			x.refuse(wire.CodeInternal, fmt.Sprintf("the MCP server %s asked for input %d times to serve this call, and still does", x.handler.opts.ServerName, maxRounds))
 			return
 		}
 		if empty > maxEmptyRounds {
+			x.endless("asks to be asked again without end")
 			x.refuse(wire.CodeInternal, fmt.Sprintf("the MCP server %s asked %d times in a row to be asked again: try again later", x.handler.opts.ServerName, empty))
 			return
 		}
@@ -100,6 +102,13 @@ func (x *exchange) run(body []byte) {
 		} else {
 			empty = 0
 		}
+	}
+}
+
+// endless logs that a server does not come to an end; not for each call.
+func (x *exchange) endless(what string) {
+	if count, ok := x.session.complaints.endless.take(time.Now()); ok {
+		x.handler.opts.Logger.Warn("the server does not finish a call", "reason", what, "method", x.call.method, "count", count)
 	}
 }
 
