@@ -181,6 +181,7 @@ func namesOf(result any, list, key string) []string {
 // What differs between two calls to the same server, with the reason.
 var dynamic = []struct{ pattern, with string }{
 	{`\d{1,2}:\d{2}:\d{2}[\s\x{202f}]?[AP]M`, "a time"},    // resources say when they were made
+	{`,\s*"MCP_BRIDGE_PROCESS": "[0-9a-f]+"`, ""},          // the bridge marks what belongs to a process
 	{`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`, "an id"}, // sessions have random names
 }
 

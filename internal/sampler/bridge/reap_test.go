@@ -58,7 +58,10 @@ func runAsInit() {
 		os.Exit(1)
 	}
 	if os.Getenv(fakeInitEnv) == "sweep" {
-		sweepAsInit()
+		if err := sweepAsInit(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 		return
 	}
 	stop := func() {}

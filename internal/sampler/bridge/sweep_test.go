@@ -29,19 +29,17 @@ exit 3`
 
 // sweepAsInit runs such a server as process 1, beside a stranger, and prints what
 // is left.
-func sweepAsInit() {
+func sweepAsInit() error {
 	dir, err := os.MkdirTemp("", "sweep")
 	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+		return err
 	}
 	defer os.RemoveAll(dir)
 	defer reap()()
 	stranger := exec.Command("sleep", "300")
 	stranger.Env = append(os.Environ(), markerEnv+"="+newID())
 	if err := children.start(stranger); err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+		return err
 	}
 	o := Options{
 		Command: []string{"sh", "-c", leavesBehind, "sh", dir},
@@ -49,13 +47,11 @@ func sweepAsInit() {
 		times: times{orphanGrace: 200 * time.Millisecond},
 	}
 	if err := o.complete(); err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+		return err
 	}
 	p, err := startProcess(&o, "x", false, func([]byte, bool) {})
 	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+		return err
 	}
 	<-p.done
 	own := len(marked(markerEnv)) - 1 // without the stranger, which has another value
@@ -67,6 +63,7 @@ func sweepAsInit() {
 		}
 	}
 	fmt.Printf("%s, its own: %d, strangers: %d, zombies: %s\n", p.status, own, strangers, left)
+	return nil
 }
 
 func TestWhatASessionLeavesBehindEndsWithIt(t *testing.T) {
