@@ -72,6 +72,18 @@ func patchTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, p templateP
 	return patched, nil
 }
 
+// strategicMerge turns a panic into an error: the library takes a key such as a
+// container's name for something that can be compared, and a patch can have an
+// object there.
+func strategicMerge(original, patch []byte) (merged []byte, err error) {
+	defer func() {
+		if recover() != nil {
+			merged, err = nil, errors.New("a name or another key in it is an object or a list, must be a text or a number")
+		}
+	}()
+	return strategicpatch.StrategicMergePatch(original, patch, corev1.PodTemplateSpec{})
+}
+
 func mergeTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, patch []byte) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
 	var object map[string]any
 	if err := json.Unmarshal(patch, &object); err != nil {
@@ -86,7 +98,7 @@ func mergeTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, patch []byt
 	if err != nil {
 		return nil, err
 	}
-	merged, err := strategicpatch.StrategicMergePatch(original, patch, corev1.PodTemplateSpec{})
+	merged, err := strategicMerge(original, patch)
 	if err != nil {
 		return nil, err
 	}

@@ -267,7 +267,7 @@ func (l *looker) start(ctx context.Context) error {
 	if !late.Stop() && ctx.Err() == nil {
 		return context.DeadlineExceeded
 	}
-	return err //nolint:wrapcheck // by the caller
+	return err
 }
 
 // relook counts the tools of a session that is open.
