@@ -122,15 +122,15 @@ func (h *Handler) nameSession(s *session) error {
 // says nothing about that. Where the result is false the caller has been
 // answered.
 func (h *Handler) sessionNamed(w http.ResponseWriter, r *http.Request, m wire.Message) (name string, ok bool) {
-	if len(r.Header[headerSession]) > 1 {
+	if len(r.Header[wire.HeaderSession]) > 1 {
 		// Each reader would take another one.
-		fail(w, http.StatusBadRequest, m.ID, codeInvalidRequest, "the request has several "+headerSession+" headers: send one")
+		fail(w, http.StatusBadRequest, m.ID, codeInvalidRequest, "the request has several "+wire.HeaderSession+" headers: send one")
 		return "", false
 	}
 	if isModern(m, r.Header) {
 		return "", true
 	}
-	return r.Header.Get(headerSession), true
+	return r.Header.Get(wire.HeaderSession), true
 }
 
 // inSession returns what of a caller's header goes on to the server in a
@@ -145,10 +145,10 @@ func inSession(caller http.Header, s *session) http.Header {
 // setSession puts the id of a session into a header, or none if it is empty.
 func setSession(header http.Header, id string) {
 	if id == "" {
-		header.Del(headerSession)
+		header.Del(wire.HeaderSession)
 		return
 	}
-	header.Set(headerSession, id)
+	header.Set(wire.HeaderSession, id)
 }
 
 // callerHeader puts into out what of a server's response header goes on to the
@@ -158,7 +158,7 @@ func callerHeader(out, server http.Header, s *session) {
 		out[name] = values
 	}
 	removeHopByHop(out)
-	if _, named := out[headerSession]; named {
+	if _, named := out[wire.HeaderSession]; named {
 		setSession(out, s.name)
 	}
 }

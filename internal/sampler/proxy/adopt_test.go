@@ -20,7 +20,7 @@ import (
 func guarded(server *fakeServer) http.Handler {
 	last := func(values []string) string { return append([]string{""}, values...)[len(values)] }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		session, stateless := last(r.Header[headerSession]), last(r.Header[headerVersion]) >= wire.VersionModern
+		session, stateless := last(r.Header[wire.HeaderSession]), last(r.Header[wire.HeaderVersion]) >= wire.VersionModern
 		switch {
 		case stateless && r.Method != http.MethodPost:
 			w.WriteHeader(http.StatusMethodNotAllowed)
@@ -43,27 +43,27 @@ func TestNobodyGetsIntoTheSessionOfAnother(t *testing.T) {
 	}{
 		"by having its id taken off on the way": {
 			method: http.MethodPost, body: callBody,
-			header: http.Header{"Connection": {headerSession}},
+			header: http.Header{"Connection": {wire.HeaderSession}},
 			want:   http.StatusUnauthorized,
 		},
 		"by a message of the stateless era": {
 			method: http.MethodPost, body: notified,
-			header: http.Header{headerVersion: {wire.VersionModern}},
+			header: http.Header{wire.HeaderVersion: {wire.VersionModern}},
 			want:   http.StatusAccepted,
 		},
 		"by a message that the server may read as one of the stateless era": {
 			method: http.MethodPost, body: notified,
-			header: http.Header{headerVersion: {"2025-06-18", wire.VersionModern}},
+			header: http.Header{wire.HeaderVersion: {"2025-06-18", wire.VersionModern}},
 			want:   http.StatusAccepted,
 		},
 		"by a GET of the stateless era": {
 			method: http.MethodGet,
-			header: http.Header{headerVersion: {wire.VersionModern}},
+			header: http.Header{wire.HeaderVersion: {wire.VersionModern}},
 			want:   http.StatusMethodNotAllowed,
 		},
 		"by a GET with its id taken off": {
 			method: http.MethodGet,
-			header: http.Header{"Connection": {headerSession}, headerLastEventID: {"unknown"}},
+			header: http.Header{"Connection": {wire.HeaderSession}, headerLastEventID: {"unknown"}},
 			want:   http.StatusUnauthorized,
 		},
 		"by a second id": {
@@ -78,22 +78,22 @@ func TestNobodyGetsIntoTheSessionOfAnother(t *testing.T) {
 		},
 		"to end it by a DELETE with its id taken off": {
 			method: http.MethodDelete,
-			header: http.Header{"Connection": {headerSession}},
+			header: http.Header{"Connection": {wire.HeaderSession}},
 			want:   http.StatusUnauthorized,
 		},
 		"to end it by a DELETE of the stateless era": {
 			method: http.MethodDelete,
-			header: http.Header{headerVersion: {wire.VersionModern}},
+			header: http.Header{wire.HeaderVersion: {wire.VersionModern}},
 			want:   http.StatusMethodNotAllowed,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoint, h := newFront(t, guarded(&fakeServer{get: hold("")}))
-			session := ask(t, http.MethodPost, endpoint, initializeBody, "Authorization", "Bearer alice").header.Get(headerSession)
+			session := ask(t, http.MethodPost, endpoint, initializeBody, "Authorization", "Bearer alice").header.Get(wire.HeaderSession)
 			s := h.sessions.get(session)
 			before, _ := s.latestHeader()
 
-			header := http.Header{"Authorization": {"Bearer mallory"}, headerSession: append([]string{session}, tc.session...)}
+			header := http.Header{"Authorization": {"Bearer mallory"}, wire.HeaderSession: append([]string{session}, tc.session...)}
 			maps.Copy(header, tc.header)
 			r, err := http.NewRequestWithContext(t.Context(), tc.method, endpoint, strings.NewReader(tc.body))
 			if err != nil {
@@ -129,7 +129,7 @@ func TestStreamIsSharedThoughThePingsAnswerStaysOpen(t *testing.T) {
 	session := begin(t, endpoint)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	resp := open(ctx, t, http.MethodGet, endpoint, "", headerSession, session, "Authorization", "Bearer new")
+	resp := open(ctx, t, http.MethodGet, endpoint, "", wire.HeaderSession, session, "Authorization", "Bearer new")
 	defer resp.Body.Close()
 	event := make([]byte, len("id: 1\ndata: x\n\n"))
 	if _, err := io.ReadFull(resp.Body, event); err != nil {
@@ -160,7 +160,7 @@ func TestSessionFromBeforeIsDeletedOnItsServer(t *testing.T) {
 			pod := func(id string) http.Handler {
 				server := &fakeServer{known: func(asked string) bool { return asked == id || asked == "s-0" }}
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.Method == http.MethodDelete && r.Header.Get(headerSession) == id {
+					if r.Method == http.MethodDelete && r.Header.Get(wire.HeaderSession) == id {
 						mu.Lock()
 						deletes[id]++
 						mu.Unlock()
@@ -176,7 +176,7 @@ func TestSessionFromBeforeIsDeletedOnItsServer(t *testing.T) {
 				begin(t, endpoint)
 				want = 1
 			}
-			got := ask(t, http.MethodDelete, endpoint, "", headerSession, nameOf(t, h, seal.Session{ID: tc.id, Address: tc.address}))
+			got := ask(t, http.MethodDelete, endpoint, "", wire.HeaderSession, nameOf(t, h, seal.Session{ID: tc.id, Address: tc.address}))
 			if got.status != tc.wantStatus {
 				t.Errorf("status %d (%s), want %d", got.status, got.body, tc.wantStatus)
 			}

@@ -21,7 +21,7 @@ func TestWhatIsToBeNotedAboutAnAnswerIsNotedWhenTheServerHasIt(t *testing.T) {
 		answer: func(context.Context) (json.RawMessage, *wire.Error) { return json.RawMessage(`{}`), nil },
 		done:   func() { delivered <- len(server.answers) },
 	}))
-	ask(t, http.MethodPost, endpoint, callBody, headerSession, begin(t, endpoint))
+	ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, begin(t, endpoint))
 	if got := await(t, "the answer is noted", delivered); got != 1 {
 		t.Errorf("the server had %d answers then, want 1", got)
 	}
@@ -100,8 +100,8 @@ func TestMoreSamplingThanOneSamplerMay(t *testing.T) {
 	// Each of the calls is in a session of its own.
 	call := func(id string) {
 		initialize := `{"jsonrpc":"2.0","id":"` + id + `","method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{}}}`
-		session := ask(t, http.MethodPost, endpoint, initialize).header.Get(headerSession)
-		resp := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
+		session := ask(t, http.MethodPost, endpoint, initialize).header.Get(wire.HeaderSession)
+		resp := open(t.Context(), t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 		t.Cleanup(func() { _ = resp.Body.Close() })
 	}
 	answered := `{"jsonrpc":"2.0","id":9,"result":{"role":"assistant"}}`

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // memoryServer answers in memory what a server would answer, so that a benchmark
@@ -54,7 +56,7 @@ func (s *memoryServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		return reply(http.StatusOK, "text/event-stream", stream(benchResult))
 	case bytes.Contains(body, []byte(`"echo_json"`)):
 		return reply(http.StatusOK, "application/json", strings.NewReader(benchText.Replace(benchResult)))
-	case r.Header.Get(headerVersion) == "2026-07-28":
+	case r.Header.Get(wire.HeaderVersion) == "2026-07-28":
 		return reply(http.StatusOK, "text/event-stream", stream(benchRound))
 	default:
 		return reply(http.StatusOK, "text/event-stream", io.MultiReader(stream(benchSampled), &afterAnswer{server: s, then: stream(benchResult)}))
@@ -91,9 +93,9 @@ func BenchmarkHandler(b *testing.B) {
 	bare := &httputil.ReverseProxy{Transport: server, FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host = upstream.Scheme, upstream.Host
 	}}
-	name := benchCall(b, h, initializeBody, nil).Header().Get(headerSession)
-	legacy := http.Header{headerSession: {name}, headerVersion: {"2025-06-18"}}
-	modern := http.Header{headerVersion: {"2026-07-28"}, "Mcp-Method": {"tools/call"}}
+	name := benchCall(b, h, initializeBody, nil).Header().Get(wire.HeaderSession)
+	legacy := http.Header{wire.HeaderSession: {name}, wire.HeaderVersion: {"2025-06-18"}}
+	modern := http.Header{wire.HeaderVersion: {"2026-07-28"}, "Mcp-Method": {"tools/call"}}
 	for _, tc := range []struct {
 		name    string
 		handler http.Handler
@@ -109,7 +111,7 @@ func BenchmarkHandler(b *testing.B) {
 	} {
 		b.Run(tc.name, func(b *testing.B) {
 			meta := ""
-			if tc.header.Get(headerVersion) == "2026-07-28" {
+			if tc.header.Get(wire.HeaderVersion) == "2026-07-28" {
 				meta = `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
 			}
 			header := tc.header.Clone()

@@ -17,7 +17,7 @@ func (h *Handler) steer(w http.ResponseWriter, r *http.Request, m wire.Message) 
 	if !h.opts.Sampling.Declare(wire.SamplingCapability{}).Declared {
 		return false
 	}
-	unsupported := wire.UnsupportedVersion(r.Header.Get(headerVersion))
+	unsupported := wire.UnsupportedVersion(r.Header.Get(wire.HeaderVersion))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusBadRequest)
 	_, _ = w.Write(wire.AppendError(nil, m.ID, unsupported)) // a caller that left
@@ -27,5 +27,5 @@ func (h *Handler) steer(w http.ResponseWriter, r *http.Request, m wire.Message) 
 // isModern reports whether the server may take m, which came with this header,
 // for a message of the stateless era.
 func isModern(m wire.Message, header http.Header) bool {
-	return slices.ContainsFunc(header[headerVersion], wire.IsModernVersion) || m.IsModern()
+	return slices.ContainsFunc(header[wire.HeaderVersion], wire.IsModernVersion) || m.IsModern()
 }

@@ -24,7 +24,7 @@ func TestStatelessEraIsSteeredAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			endpoint, _ := newFront(t, &fakeServer{}, withSampling(&fakeSampling{off: tc.off}),
 				func(o *Options) { o.SteerToSessions = tc.steer })
-			got := ask(t, http.MethodPost, endpoint, discover, headerVersion, wire.VersionModern)
+			got := ask(t, http.MethodPost, endpoint, discover, wire.HeaderVersion, wire.VersionModern)
 			if got.status != tc.wantStatus || got.body != tc.wantBody {
 				t.Errorf("status %d and %s, want %d and %s", got.status, got.body, tc.wantStatus, tc.wantBody)
 			}

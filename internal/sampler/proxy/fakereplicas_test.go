@@ -78,7 +78,7 @@ func (a *fakeAsker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m, _ := wire.ParseMessage(body)
-	id := r.Header.Get(headerSession)
+	id := r.Header.Get(wire.HeaderSession)
 	a.mu.Lock()
 	a.bodies = append(a.bodies, string(body))
 	a.header = append(a.header, r.Header)
@@ -90,7 +90,7 @@ func (a *fakeAsker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.begun++
 		id = fmt.Sprint("asker-", a.begun)
 		a.mu.Unlock()
-		w.Header().Set(headerSession, id)
+		w.Header().Set(wire.HeaderSession, id)
 		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}`)
 	case !known:
 		w.WriteHeader(http.StatusNotFound)

@@ -105,7 +105,7 @@ func asks(members string) string {
 
 func askModern(t *testing.T, endpoint, body string, header ...string) reply {
 	t.Helper()
-	return ask(t, http.MethodPost, endpoint, body, append([]string{headerVersion, wire.VersionModern}, header...)...)
+	return ask(t, http.MethodPost, endpoint, body, append([]string{wire.HeaderVersion, wire.VersionModern}, header...)...)
 }
 
 // alwaysSampled answers everything alike.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // ssePost is what the fake server got.
@@ -54,7 +56,7 @@ func (s *fakeSSEServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	got := ssePost{r.URL.RequestURI(), r.Header.Get("Authorization"), string(body)}
 	s.posts <- got
-	if r.Header.Get(headerSession) != "" {
+	if r.Header.Get(wire.HeaderSession) != "" {
 		http.Error(w, "no such header here", http.StatusTeapot)
 		return
 	}

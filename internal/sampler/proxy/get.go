@@ -37,7 +37,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-cache, no-transform")
 	header.Set("X-Accel-Buffering", "no")
-	header.Set(headerSession, s.name)
+	header.Set(wire.HeaderSession, s.name)
 	if h.share(w, r, s, lastID, header) {
 		return
 	}

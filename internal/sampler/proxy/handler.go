@@ -14,14 +14,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
-// Headers of the Streamable HTTP transport, as net/http spells them.
-const (
-	headerSession     = "Mcp-Session-Id"
-	headerVersion     = "Mcp-Protocol-Version"
-	headerLastEventID = "Last-Event-Id"
-)
+// headerLastEventID is where a stream is to be resumed, as net/http spells it.
+const headerLastEventID = "Last-Event-Id"
 
 // wellKnown is where a server's OAuth metadata is.
 const wellKnown = "/.well-known/"
@@ -166,7 +164,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request) {
 
 // servePlain carries what is not MCP, and so in no session.
 func (h *Handler) servePlain(w http.ResponseWriter, r *http.Request) {
-	r.Header.Del(headerSession) // the name means nothing to the server
+	r.Header.Del(wire.HeaderSession) // the name means nothing to the server
 	h.plain.ServeHTTP(w, r)
 }
 

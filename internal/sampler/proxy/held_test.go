@@ -69,7 +69,7 @@ func TestTheBodiesOfAllRequestsAreBoundedTogether(t *testing.T) {
 				body += strings.Repeat("x", size-len(body)-3) + `"}}`
 				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, tc.path, strings.NewReader(body))
 				if tc.version != "" {
-					r.Header.Set(headerVersion, tc.version)
+					r.Header.Set(wire.HeaderVersion, tc.version)
 				}
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, r)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // rawServer is a server of which next to nothing stays in memory: what is
@@ -122,9 +124,9 @@ func BenchmarkIdleSession(b *testing.B) {
 		for range sessions {
 			conn, header := rawCaller(b, address, "POST /mcp", "", initializeBody)
 			_ = conn.Close()
-			name := header.Get(headerSession)
+			name := header.Get(wire.HeaderSession)
 			conn, header = rawCaller(b, address, "GET /mcp", name, "")
-			if header.Get(headerSession) != name {
+			if header.Get(wire.HeaderSession) != name {
 				b.Fatal("no stream")
 			}
 			callers = append(callers, conn)

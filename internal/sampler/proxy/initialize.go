@@ -42,7 +42,7 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	defer resp.Body.Close()
 	answered := resp.Header
 
-	id := answered.Get(headerSession)
+	id := answered.Get(wire.HeaderSession)
 	if id == "" || resp.StatusCode >= http.StatusBadRequest {
 		id = ""
 	}

@@ -27,7 +27,7 @@ func TestASessionKeepsNoLargeHeader(t *testing.T) {
 		wantStatus int
 	}{
 		"a large one begins none":           {initializeBody, []string{"X-Pad", strings.Repeat("x", 17<<10)}, http.StatusRequestHeaderFieldsTooLarge},
-		"a large one is in none":            {callOf("0"), []string{headerSession, session, "X-Pad", strings.Repeat("x", 17<<10)}, http.StatusRequestHeaderFieldsTooLarge},
+		"a large one is in none":            {callOf("0"), []string{wire.HeaderSession, session, "X-Pad", strings.Repeat("x", 17<<10)}, http.StatusRequestHeaderFieldsTooLarge},
 		"one that is not too large is kept": {initializeBody, []string{"X-Pad", strings.Repeat("x", 15<<10)}, http.StatusOK},
 		"what goes no further is not kept":  {initializeBody, []string{"X-Forwarded-For", strings.Repeat("x", 17<<10)}, http.StatusOK},
 		"without a session none is kept":    {callOf("0"), []string{"X-Pad", strings.Repeat("x", 17<<10)}, http.StatusOK},

@@ -40,7 +40,7 @@ func (f *fakeFlood) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	m, _ := wire.ParseMessage(body)
 	answer := func(status int, mediaType string, body io.Reader) (*http.Response, error) {
-		header := http.Header{headerSession: {"s"}, "Content-Type": {mediaType}}
+		header := http.Header{wire.HeaderSession: {"s"}, "Content-Type": {mediaType}}
 		return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(body), Request: r}, nil
 	}
 	switch {
@@ -113,7 +113,7 @@ func post(ctx context.Context, h *Handler, body string) *httptest.ResponseRecord
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/mcp", strings.NewReader(body))
 	if body != initializeBody {
 		for _, s := range h.sessions.all() {
-			r.Header.Set(headerSession, s.name)
+			r.Header.Set(wire.HeaderSession, s.name)
 		}
 	}
 	h.ServeHTTP(w, r)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // fakeStream plays one answer to GET after the other, the last one again and
@@ -116,7 +118,7 @@ func TestListener(t *testing.T) {
 			for _, m := range tc.then {
 				// Settled is what a call would wait for.
 				h.sessions.get(session).listener.awaitHeader(t.Context())
-				ask(t, http.MethodPost, endpoint, m[0], headerSession, session, "Authorization", m[1])
+				ask(t, http.MethodPost, endpoint, m[0], wire.HeaderSession, session, "Authorization", m[1])
 			}
 			eventually(t, "the GETs", func() bool { return len(stream.all()) >= len(tc.want) })
 			if diff := cmp.Diff(tc.want, stream.all()); diff != "" {
@@ -154,7 +156,7 @@ func TestCallWaitsForTheStreamThatBroke(t *testing.T) {
 		return l.paused
 	})
 	start := time.Now()
-	ask(t, http.MethodPost, endpoint, callBody, headerSession, session)
+	ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 	if streams != 2 {
 		t.Errorf("the call came when the server had seen %d streams, want 2", streams)
 	}
@@ -179,7 +181,7 @@ func TestStreamOfACallerWhoseServerHasNone(t *testing.T) {
 			endpoint, _ := newFront(t, &fakeServer{get: tc.get})
 			var header []string
 			if tc.session {
-				header = []string{headerSession, begin(t, endpoint)}
+				header = []string{wire.HeaderSession, begin(t, endpoint)}
 			}
 			got := ask(t, http.MethodGet, endpoint, "", header...)
 			if got.status != tc.wantStatus || got.body != tc.wantBody {
@@ -196,9 +198,9 @@ func TestStreamInABrowser(t *testing.T) {
 		w.Header().Set("Vary", "Origin")
 		server.ServeHTTP(w, r)
 	}), func(o *Options) { o.Settings.AllowedOrigins = []string{"https://a.example"} })
-	session := ask(t, http.MethodPost, endpoint, initializeBody, "Origin", "https://a.example").header.Get(headerSession)
+	session := ask(t, http.MethodPost, endpoint, initializeBody, "Origin", "https://a.example").header.Get(wire.HeaderSession)
 	for origin, want := range map[string]string{"https://a.example": "https://a.example", "": ""} {
-		resp := open(t.Context(), t, http.MethodGet, endpoint, "", headerSession, session, "Origin", origin)
+		resp := open(t.Context(), t, http.MethodGet, endpoint, "", wire.HeaderSession, session, "Origin", origin)
 		resp.Body.Close()
 		if got := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != http.StatusOK || got != want {
 			t.Errorf("origin %q got status %d and is told %q, want %q", origin, resp.StatusCode, got, want)
@@ -235,7 +237,7 @@ func TestModelCallOnTheGETStreamEndsWithTheOnlyCall(t *testing.T) {
 		<-asked
 		close(done)
 	}()
-	if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, session); !strings.Contains(got.body, callResponse) {
+	if got := ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session); !strings.Contains(got.body, callResponse) {
 		t.Errorf("the call got %q", got.body)
 	}
 	await(t, "the model call ends", ended)

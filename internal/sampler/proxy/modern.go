@@ -1,20 +1,11 @@
 package proxy
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
-)
-
-// Headers by which a request of the stateless era repeats what its body says,
-// for those that do not read bodies.
-const (
-	headerMethod = "Mcp-Method"
-	headerName   = "Mcp-Name"
 )
 
 // serveModern carries one request of the stateless era. It is in no session, so
@@ -49,7 +40,7 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m wire.Mes
 	header := endToEnd(r.Header)
 	// The name of a session of the other era means nothing here, and is nothing
 	// that a server knows.
-	header.Del(headerSession)
+	header.Del(wire.HeaderSession)
 	x := &exchange{
 		handler: h, w: w, r: r, session: s, said: said, params: m.Params, held: held,
 		call: &call{id: m.ID, key: m.Key(), method: m.Method, header: header},
@@ -72,32 +63,18 @@ func contradicts(header http.Header, m wire.Message, said wire.Stateless) string
 		return ""
 	}
 	if said.Version != "" {
-		if text := differs(headerVersion, said.Version, func(v string) bool { return v == said.Version }); text != "" {
+		if text := differs(wire.HeaderVersion, said.Version, func(v string) bool { return v == said.Version }); text != "" {
 			return text
 		}
 	}
-	if text := differs(headerMethod, m.Method, func(v string) bool { return v == m.Method }); text != "" {
+	if text := differs(wire.HeaderMethod, m.Method, func(v string) bool { return v == m.Method }); text != "" {
 		return text
 	}
 	if said.HasName {
-		return differs(headerName, said.Name, func(v string) bool { return v == said.Name || decodeHeader(v) == said.Name })
+		return differs(wire.HeaderName, said.Name, func(v string) bool {
+			decoded, err := wire.DecodeHeader(v)
+			return v == said.Name || err == nil && decoded == said.Name
+		})
 	}
 	return ""
-}
-
-// decodeHeader undoes how values are written that cannot stand in a header
-// (specification, Streamable HTTP, value encoding).
-func decodeHeader(value string) string {
-	encoded, ok := strings.CutPrefix(value, "=?base64?")
-	if !ok {
-		return value
-	}
-	if encoded, ok = strings.CutSuffix(encoded, "?="); !ok {
-		return value
-	}
-	decoded, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		return value
-	}
-	return string(decoded)
 }

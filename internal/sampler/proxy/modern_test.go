@@ -65,10 +65,10 @@ func TestEachModernRequestDeclaresSampling(t *testing.T) {
 			var header []string
 			switch tc.version {
 			case "":
-				header = []string{headerVersion, wire.VersionModern}
+				header = []string{wire.HeaderVersion, wire.VersionModern}
 			case "-":
 			default:
-				header = []string{headerVersion, tc.version}
+				header = []string{wire.HeaderVersion, tc.version}
 			}
 			got := ask(t, http.MethodPost, endpoint, tc.body, header...)
 			if got.status != http.StatusOK {
@@ -92,31 +92,31 @@ func TestHeadersThatAreNotWhatTheBodySays(t *testing.T) {
 		header http.Header
 		want   string
 	}{
-		"all the same":   {header: http.Header{headerVersion: {wire.VersionModern}, headerMethod: {"tools/call"}, headerName: {"x"}}},
+		"all the same":   {header: http.Header{wire.HeaderVersion: {wire.VersionModern}, wire.HeaderMethod: {"tools/call"}, wire.HeaderName: {"x"}}},
 		"all absent":     {},
-		"version":        {header: http.Header{headerVersion: {"2025-11-25"}}, want: mismatch(headerVersion, wire.VersionModern)},
-		"a newer one":    {header: http.Header{headerVersion: {"2027-01-01"}}, want: mismatch(headerVersion, wire.VersionModern)},
-		"method":         {header: http.Header{headerMethod: {"tools/list"}}, want: mismatch(headerMethod, "tools/call")},
-		"one of several": {header: http.Header{headerMethod: {"tools/call", "tools/list"}}, want: mismatch(headerMethod, "tools/call")},
-		"name":           {header: http.Header{headerName: {"y"}}, want: mismatch(headerName, "x")},
+		"version":        {header: http.Header{wire.HeaderVersion: {"2025-11-25"}}, want: mismatch(wire.HeaderVersion, wire.VersionModern)},
+		"a newer one":    {header: http.Header{wire.HeaderVersion: {"2027-01-01"}}, want: mismatch(wire.HeaderVersion, wire.VersionModern)},
+		"method":         {header: http.Header{wire.HeaderMethod: {"tools/list"}}, want: mismatch(wire.HeaderMethod, "tools/call")},
+		"one of several": {header: http.Header{wire.HeaderMethod: {"tools/call", "tools/list"}}, want: mismatch(wire.HeaderMethod, "tools/call")},
+		"name":           {header: http.Header{wire.HeaderName: {"y"}}, want: mismatch(wire.HeaderName, "x")},
 		"an encoded name": {
-			header: http.Header{headerName: {"=?base64?eA==?="}},
+			header: http.Header{wire.HeaderName: {"=?base64?eA==?="}},
 		},
-		"another encoded name": {header: http.Header{headerName: {"=?base64?eQ==?="}}, want: mismatch(headerName, "x")},
+		"another encoded name": {header: http.Header{wire.HeaderName: {"=?base64?eQ==?="}}, want: mismatch(wire.HeaderName, "x")},
 		"an encoding that is none": {
-			header: http.Header{headerName: {"=?base64?!?="}}, want: mismatch(headerName, "x"),
+			header: http.Header{wire.HeaderName: {"=?base64?!?="}}, want: mismatch(wire.HeaderName, "x"),
 		},
 		"uri": {
 			body:   `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a:b","name":"n",` + plainMeta + `}}`,
-			header: http.Header{headerName: {"n"}}, want: mismatch(headerName, "a:b"),
+			header: http.Header{wire.HeaderName: {"n"}}, want: mismatch(wire.HeaderName, "a:b"),
 		},
 		"a name where the method has none": {
 			body:   `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":"n",` + plainMeta + `}}`,
-			header: http.Header{headerName: {"other"}},
+			header: http.Header{wire.HeaderName: {"other"}},
 		},
 		"version of a request that says none": {
 			body:   `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}`,
-			header: http.Header{headerVersion: {wire.VersionModern}},
+			header: http.Header{wire.HeaderVersion: {wire.VersionModern}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestStreamsOfNotificationsEndWhereASamplerLeaves(t *testing.T) {
 		close(ended)
 	}}
 	endpoint, h := newFront(t, server)
-	resp := open(t.Context(), t, http.MethodPost, endpoint, listen, headerVersion, wire.VersionModern)
+	resp := open(t.Context(), t, http.MethodPost, endpoint, listen, wire.HeaderVersion, wire.VersionModern)
 	defer resp.Body.Close()
 	first := make([]byte, len(acknowledged))
 	if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != acknowledged {

@@ -123,7 +123,7 @@ func TestRounds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := &fakeRounds{answers: tc.answers}
 			endpoint, _ := newFront(t, server, withSampling(alwaysSampled()))
-			got := askModern(t, endpoint, modernCall(`"\u0063-1"`, plainMeta, ""), headerMethod, "tools/call", headerName, "x", "Mcp-Param-A", "1", headerSession, "s")
+			got := askModern(t, endpoint, modernCall(`"\u0063-1"`, plainMeta, ""), wire.HeaderMethod, "tools/call", wire.HeaderName, "x", "Mcp-Param-A", "1", wire.HeaderSession, "s")
 			if diff := cmp.Diff(tc.want, got.body); diff != "" || got.status != http.StatusOK {
 				t.Errorf("status %d, caller (-want +got):\n%s", got.status, diff)
 			}
@@ -136,10 +136,10 @@ func TestRounds(t *testing.T) {
 				t.Errorf("server (-want +got):\n%s", diff)
 			}
 			for i, header := range server.headers {
-				if header.Get(headerMethod) != "tools/call" || header.Get(headerName) != "x" || header.Get("Mcp-Param-A") != "1" || header.Get(headerVersion) != wire.VersionModern {
+				if header.Get(wire.HeaderMethod) != "tools/call" || header.Get(wire.HeaderName) != "x" || header.Get("Mcp-Param-A") != "1" || header.Get(wire.HeaderVersion) != wire.VersionModern {
 					t.Errorf("round %d came with the header %v, want the caller's", i+1, header)
 				}
-				if header.Get(headerSession) != "" {
+				if header.Get(wire.HeaderSession) != "" {
 					t.Errorf("round %d came with the name of a session", i+1)
 				}
 			}
@@ -301,7 +301,7 @@ func TestACallerThatLeavesEndsItsRounds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Header.Set(headerVersion, wire.VersionModern)
+			r.Header.Set(wire.HeaderVersion, wire.VersionModern)
 			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			resp, err := client.Do(r)
 			if err == nil {
@@ -387,7 +387,7 @@ func TestALongModelCallKeepsTheCallersConnectionAlive(t *testing.T) {
 			return json.RawMessage(`{}`), nil
 		},
 	}))
-	resp := open(t.Context(), t, http.MethodPost, endpoint, modernCall("1", plainMeta, ""), headerVersion, wire.VersionModern)
+	resp := open(t.Context(), t, http.MethodPost, endpoint, modernCall("1", plainMeta, ""), wire.HeaderVersion, wire.VersionModern)
 	defer resp.Body.Close()
 	first := make([]byte, len(": keepalive\n"))
 	if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != ": keepalive\n" {

@@ -17,11 +17,11 @@ func TestCallersDoNotLearnTheServersIDs(t *testing.T) {
 			endpoint, h := newFront(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				m, _ := wire.ParseMessage(body)
-				id := r.Header.Get(headerSession)
+				id := r.Header.Get(wire.HeaderSession)
 				if initialize := m.Method == wire.MethodInitialize; initialize && id != "" || !initialize && id != secret {
 					t.Errorf("%s %s came with the session id %q", r.Method, m.Method, id)
 				}
-				w.Header().Set(headerSession, secret)
+				w.Header().Set(wire.HeaderSession, secret)
 				if r.Method == http.MethodGet {
 					hold("")(w, r)
 					return
@@ -35,7 +35,7 @@ func TestCallersDoNotLearnTheServersIDs(t *testing.T) {
 			}))
 			first := begin(t, endpoint)
 			// Whoever initializes again leaves the session that it was in.
-			second := ask(t, http.MethodPost, endpoint, initializeBody, headerSession, first).header.Get(headerSession)
+			second := ask(t, http.MethodPost, endpoint, initializeBody, wire.HeaderSession, first).header.Get(wire.HeaderSession)
 			for _, session := range []string{first, second} {
 				opened, err := h.opts.Sealer.OpenName(session)
 				if err != nil || opened.ID != secret || !opened.DeclaredSampling || opened.CallerSampling {
@@ -46,8 +46,8 @@ func TestCallersDoNotLearnTheServersIDs(t *testing.T) {
 					if method == http.MethodPost {
 						body = callBody
 					}
-					got := ask(t, method, endpoint, body, headerSession, session)
-					if name := got.header.Get(headerSession); name != session {
+					got := ask(t, method, endpoint, body, wire.HeaderSession, session)
+					if name := got.header.Get(wire.HeaderSession); name != session {
 						t.Errorf("%s is answered in the session %q, want %q", method, name, session)
 					}
 				}
@@ -61,7 +61,7 @@ func TestCallersDoNotLearnTheServersIDs(t *testing.T) {
 
 func TestAServersIDThatIsTooLong(t *testing.T) {
 	endpoint, h := newFront(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set(headerSession, strings.Repeat("x", seal.MaxNameBytes))
+		w.Header().Set(wire.HeaderSession, strings.Repeat("x", seal.MaxNameBytes))
 		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}`)
 	}))
 	got := ask(t, http.MethodPost, endpoint, initializeBody)
@@ -76,7 +76,7 @@ func TestASessionThatIsForgottenGoesOn(t *testing.T) {
 	names := []string{begin(t, endpoint), begin(t, endpoint), begin(t, endpoint)}
 	for range 2 {
 		for _, name := range names {
-			if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, name); got.status != http.StatusOK {
+			if got := ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, name); got.status != http.StatusOK {
 				t.Errorf("a session got status %d, want 200", got.status)
 			}
 		}

@@ -23,7 +23,11 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	// What cannot be read is the server's to refuse.
 	m, err := wire.ParseMessage(body)
-	isCall := err == nil && m.IsRequest() || errors.Is(err, wire.ErrBatch)
+	if h.opts.SSE {
+		h.serveSSEPost(w, r, m, body, held)
+		return
+	}
+	isCall := m.IsRequest() || errors.Is(err, wire.ErrBatch)
 	if h.holdBack(w, r, m, body) {
 		return
 	}

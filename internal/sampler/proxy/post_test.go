@@ -183,7 +183,7 @@ func TestStreamsThatAreOdd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoint, _ := newFront(t, &fakeServer{call: tc.call}, func(o *Options) { o.Settings.MaxEventBytes = 1000 })
-			got := ask(t, http.MethodPost, endpoint, callBody, headerSession, begin(t, endpoint))
+			got := ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, begin(t, endpoint))
 			if diff := cmp.Diff(tc.wantBody, got.body); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
@@ -212,11 +212,11 @@ func TestModelCallEnds(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, endpoint, session string, leave func(), finish func()){
 		"when the caller's connection ends": func(_ *testing.T, _, _ string, leave, _ func()) { leave() },
 		"when the caller cancels its call": func(t *testing.T, endpoint, session string, _, _ func()) {
-			ask(t, http.MethodPost, endpoint, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, headerSession, session)
+			ask(t, http.MethodPost, endpoint, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, wire.HeaderSession, session)
 		},
 		"when the call has its response": func(_ *testing.T, _, _ string, _, finish func()) { finish() },
 		"when the session is deleted": func(t *testing.T, endpoint, session string, _, _ func()) {
-			ask(t, http.MethodDelete, endpoint, "", headerSession, session)
+			ask(t, http.MethodDelete, endpoint, "", wire.HeaderSession, session)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestModelCallEnds(t *testing.T) {
 			session := begin(t, endpoint)
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
-			resp := open(ctx, t, http.MethodPost, endpoint, callBody, headerSession, session)
+			resp := open(ctx, t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 			defer resp.Body.Close()
 			await(t, "the model call begins", asked)
 			end(t, endpoint, session, leave, func() { close(done) })
@@ -249,7 +249,7 @@ func TestModelCallOfABatchEndsWithTheCallersConnection(t *testing.T) {
 	endpoint, _ := newFront(t, server, withSampling(&fakeSampling{answer: untilCancelled(asked, ended)}))
 	session := begin(t, endpoint)
 	ctx, leave := context.WithCancel(t.Context())
-	resp := open(ctx, t, http.MethodPost, endpoint, "["+callBody+"]", headerSession, session)
+	resp := open(ctx, t, http.MethodPost, endpoint, "["+callBody+"]", wire.HeaderSession, session)
 	defer resp.Body.Close()
 	await(t, "the model call begins", asked)
 	leave()
@@ -269,7 +269,7 @@ func TestCallerThatDoesNotRead(t *testing.T) {
 		}
 	}}
 	endpoint, _ := newFront(t, server, func(o *Options) { o.WriteTimeout = 50 * time.Millisecond })
-	resp := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, begin(t, endpoint))
+	resp := open(t.Context(), t, http.MethodPost, endpoint, callBody, wire.HeaderSession, begin(t, endpoint))
 	defer resp.Body.Close()
 	await(t, "the server is left alone", left)
 }
@@ -303,7 +303,7 @@ func TestAnswers(t *testing.T) {
 			server := &fakeServer{call: streamUntil(done), answers: make(chan string, 1)}
 			endpoint, _ := newFront(t, server, withSampling(&fakeSampling{answer: tc.answer}))
 			session := begin(t, endpoint)
-			resp := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
+			resp := open(t.Context(), t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 			defer resp.Body.Close()
 			if got := await(t, "the answer", server.answers); got != tc.want {
 				t.Errorf("answer %s, want %s", got, tc.want)
@@ -344,7 +344,7 @@ func TestMoreSamplingThanOneSessionMay(t *testing.T) {
 	endpoint, _ := newFront(t, server, withSampling(&fakeSampling{answer: untilCancelled(asked, ended)}))
 	session := begin(t, endpoint)
 	ctx, leave := context.WithCancel(t.Context())
-	resp := open(ctx, t, http.MethodPost, endpoint, callBody, headerSession, session)
+	resp := open(ctx, t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 	defer resp.Body.Close()
 	want := `{"jsonrpc":"2.0","id":64,"error":{"code":-32603,"message":"more than 64 sampling requests of this session are being answered"}}`
 	if got := await(t, "the refusal", server.answers); got != want {

@@ -89,7 +89,7 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.bodies = append(s.bodies, string(body))
 	s.mu.Unlock()
 	m, _ := wire.ParseMessage(body)
-	if m.Method != wire.MethodInitialize && s.known != nil && !s.known(r.Header.Get(headerSession)) {
+	if m.Method != wire.MethodInitialize && s.known != nil && !s.known(r.Header.Get(wire.HeaderSession)) {
 		http.Error(w, "no such session", http.StatusNotFound)
 		return
 	}
@@ -99,7 +99,7 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet:
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	case m.Method == wire.MethodInitialize:
-		w.Header().Set(headerSession, "s-"+strings.Trim(string(m.ID), `"`))
+		w.Header().Set(wire.HeaderSession, "s-"+strings.Trim(string(m.ID), `"`))
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":{"protocolVersion":"2025-06-18"}}`)
 	case m.IsResponse():
@@ -218,7 +218,7 @@ func begin(t *testing.T, endpoint string) string {
 	if got.status != http.StatusOK {
 		t.Fatalf("initialize: status %d, %s", got.status, got.body)
 	}
-	return got.header.Get(headerSession)
+	return got.header.Get(wire.HeaderSession)
 }
 
 // nameOf returns the name of a session that another replica or an earlier sampler

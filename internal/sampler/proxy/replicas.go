@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 const (
@@ -253,8 +254,8 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, owner string, 
 			for _, name := range []string{"Connection", "Upgrade", "Expect"} {
 				p.Out.Header.Del(name)
 			}
-			if names := p.In.Header[headerSession]; names != nil { // which Connection may have taken off
-				p.Out.Header[headerSession] = names
+			if names := p.In.Header[wire.HeaderSession]; names != nil { // which Connection may have taken off
+				p.Out.Header[wire.HeaderSession] = names
 			}
 			p.Out.Header.Set(headerHop, h.replicas.mark(h.opts.Sealer, time.Now()))
 			p.Out.Body, p.Out.ContentLength = http.NoBody, 0

@@ -42,7 +42,7 @@ const sampled = `{"jsonrpc":"2.0","id":1,"result":{"sampled":true}}`
 func calls(t *testing.T, name string, through ...*fakeReplica) {
 	t.Helper()
 	for _, r := range through {
-		if got := ask(t, http.MethodPost, r.endpoint, callBody, headerSession, name); got.status != http.StatusOK || got.body != sampled {
+		if got := ask(t, http.MethodPost, r.endpoint, callBody, wire.HeaderSession, name); got.status != http.StatusOK || got.body != sampled {
 			t.Errorf("a call through %s got status %d and %s, want %s", r.ip, got.status, got.body, sampled)
 		}
 	}
@@ -65,9 +65,9 @@ func TestAnyReplicaReachesTheOwner(t *testing.T) {
 		t.Errorf("sessions held (-want +got):\n%s", diff)
 	}
 
-	stream := open(t.Context(), t, http.MethodGet, set[1].endpoint, "", headerSession, name)
+	stream := open(t.Context(), t, http.MethodGet, set[1].endpoint, "", wire.HeaderSession, name)
 	defer stream.Body.Close()
-	if got := stream.Header.Get(headerSession); got != name {
+	if got := stream.Header.Get(wire.HeaderSession); got != name {
 		t.Errorf("the stream is of the session %q, want %q", got, name)
 	}
 	server.notify(t, "asker-1", "news")
@@ -90,7 +90,7 @@ func TestAnyReplicaReachesTheOwner(t *testing.T) {
 	}
 	before := len(server.bodies)
 	server.mu.Unlock()
-	if got := ask(t, http.MethodPost, set[2].endpoint, answer, headerSession, name); got.status != http.StatusAccepted {
+	if got := ask(t, http.MethodPost, set[2].endpoint, answer, wire.HeaderSession, name); got.status != http.StatusAccepted {
 		t.Errorf("a forged answer got status %d, want 202", got.status)
 	}
 	server.mu.Lock()
@@ -99,19 +99,19 @@ func TestAnyReplicaReachesTheOwner(t *testing.T) {
 	}
 	server.mu.Unlock()
 
-	if got := ask(t, http.MethodDelete, set[2].endpoint, "", headerSession, name); got.status != http.StatusOK {
+	if got := ask(t, http.MethodDelete, set[2].endpoint, "", wire.HeaderSession, name); got.status != http.StatusOK {
 		t.Errorf("DELETE got status %d, want 200", got.status)
 	}
 	if diff := cmp.Diff([]int{0, 0, 0}, held(set)); diff != "" {
 		t.Errorf("sessions held after DELETE (-want +got):\n%s", diff)
 	}
-	if got := ask(t, http.MethodPost, set[1].endpoint, callBody, headerSession, name); got.status != http.StatusNotFound {
+	if got := ask(t, http.MethodPost, set[1].endpoint, callBody, wire.HeaderSession, name); got.status != http.StatusNotFound {
 		t.Errorf("a call after DELETE got status %d, want 404", got.status)
 	}
 	server.mu.Lock()
 	defer server.mu.Unlock()
 	for _, header := range server.header {
-		if header[headerHop] != nil || strings.HasPrefix(header.Get(headerSession), "mcps") {
+		if header[headerHop] != nil || strings.HasPrefix(header.Get(wire.HeaderSession), "mcps") {
 			t.Errorf("the server got the header %v", header)
 		}
 	}
@@ -161,7 +161,7 @@ func TestSessionsGoBackToTheirReplica(t *testing.T) {
 	a.end(a.sessions.get(name)) // it has restarted
 	are(dns, set, b)
 	calls(t, name, b)
-	stream := open(t.Context(), t, http.MethodGet, b.endpoint, "", headerSession, name)
+	stream := open(t.Context(), t, http.MethodGet, b.endpoint, "", wire.HeaderSession, name)
 	defer stream.Body.Close()
 	b.handOverIdle()
 	if diff := cmp.Diff([]int{0, 1}, held(set)); diff != "" {
@@ -198,10 +198,10 @@ func TestCallsEndWellThoughTheirReplicaIsReplaced(t *testing.T) {
 	calls(t, idle, old)
 	streams := map[string]*http.Response{}
 	for _, name := range []string{name, idle} {
-		streams[name] = open(t.Context(), t, http.MethodGet, old.endpoint, "", headerSession, name)
+		streams[name] = open(t.Context(), t, http.MethodGet, old.endpoint, "", wire.HeaderSession, name)
 		defer streams[name].Body.Close()
 	}
-	running := open(t.Context(), t, http.MethodPost, old.endpoint, callBody, headerSession, name, "X-Hold", "1")
+	running := open(t.Context(), t, http.MethodPost, old.endpoint, callBody, wire.HeaderSession, name, "X-Hold", "1")
 	defer running.Body.Close()
 
 	old.Drain()
@@ -240,7 +240,7 @@ func TestCallsEndWellThoughTheirReplicaIsReplaced(t *testing.T) {
 func TestAStreamThroughAReplicaThatLeavesEndsWell(t *testing.T) {
 	set, _ := newSet(t, newAsker(), 2)
 	name := begin(t, set[0].endpoint)
-	stream := open(t.Context(), t, http.MethodGet, set[1].endpoint, "", headerSession, name)
+	stream := open(t.Context(), t, http.MethodGet, set[1].endpoint, "", wire.HeaderSession, name)
 	defer stream.Body.Close()
 	set[1].Drain()
 	if _, err := io.ReadAll(stream.Body); err != nil {
@@ -281,7 +281,7 @@ func TestFiftySessionsOutliveTheSampler(t *testing.T) {
 		if method == http.MethodPost {
 			body, id = callBody, "1"
 		}
-		got := ask(t, method, front.URL+"/mcp", body, headerSession, names[0])
+		got := ask(t, method, front.URL+"/mcp", body, wire.HeaderSession, names[0])
 		want := `{"jsonrpc":"2.0","id":` + id + `,"error":{"code":-32000,"message":"the session is not known: initialize again"}}`
 		if got.status != http.StatusNotFound || got.body != want {
 			t.Errorf("%s got status %d and %s, want 404 and %s", method, got.status, got.body, want)
@@ -319,7 +319,7 @@ func TestAMarkThatNoReplicaMadeIsRefused(t *testing.T) {
 	set, _ := newSet(t, server, 2)
 	name := begin(t, set[0].endpoint)
 	for mark, value := range map[string]string{"made up": "1", "empty": "", "another token": name} {
-		got := ask(t, http.MethodPost, set[1].endpoint, callBody, headerSession, name, headerHop, value)
+		got := ask(t, http.MethodPost, set[1].endpoint, callBody, wire.HeaderSession, name, headerHop, value)
 		if got.status != http.StatusBadRequest {
 			t.Errorf("a mark that is %s got status %d, want 400", mark, got.status)
 		}
@@ -351,7 +351,7 @@ func TestAReplicaThatBreaksOff(t *testing.T) {
 	defer listener.Close()
 	dns.set("samplers.example", "127.0.0.1", "127.0.0.9")
 	name := nameOf(t, set[0].Handler, seal.Session{ID: "asker-1", Owner: listener.Addr().String()})
-	got := ask(t, http.MethodPost, set[0].endpoint, callBody, headerSession, name)
+	got := ask(t, http.MethodPost, set[0].endpoint, callBody, wire.HeaderSession, name)
 	want := `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"the sampler that holds this session broke off: try again"}}`
 	if got.status != http.StatusBadGateway || got.body != want {
 		t.Errorf("status %d and %s, want 502 and %s", got.status, got.body, want)

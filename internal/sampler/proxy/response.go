@@ -17,7 +17,7 @@ import (
 // policy, by guessing an id. Every session counts that the server may take the
 // message to be in. It reports whether it did; the caller has then been answered.
 func (h *Handler) holdBack(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte) bool {
-	answersTaken := slices.ContainsFunc(r.Header[headerSession], func(id string) bool {
+	answersTaken := slices.ContainsFunc(r.Header[wire.HeaderSession], func(id string) bool {
 		s := h.sessions.get(id)
 		return s != nil && s.answersTaken(m, body)
 	})

@@ -50,10 +50,10 @@ func TestCallerCannotAnswerInTheModelsPlace(t *testing.T) {
 			session := begin(t, endpoint)
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
-			resp := open(ctx, t, http.MethodPost, endpoint, callBody, headerSession, session)
+			resp := open(ctx, t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 			defer resp.Body.Close()
 			await(t, "the model call begins", asked)
-			got := ask(t, http.MethodPost, endpoint, tc.body, headerSession, session, headerVersion, tc.version)
+			got := ask(t, http.MethodPost, endpoint, tc.body, wire.HeaderSession, session, wire.HeaderVersion, tc.version)
 			if got.status != tc.wantStatus {
 				t.Errorf("status %d (%s), want %d", got.status, got.body, tc.wantStatus)
 			}
@@ -99,13 +99,13 @@ func TestCallerAnswersARequestWhoseIDWasTakenOffBefore(t *testing.T) {
 	session := begin(t, endpoint)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	resp := open(ctx, t, http.MethodPost, endpoint, callBody, headerSession, session)
+	resp := open(ctx, t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 	defer resp.Body.Close()
 	got := make([]byte, len(roots))
 	if _, err := io.ReadFull(resp.Body, got); err != nil {
 		t.Fatal(err)
 	}
-	ask(t, http.MethodPost, endpoint, `{"jsonrpc":"2.0","id":9,"result":{"roots":[]}}`, headerSession, session)
+	ask(t, http.MethodPost, endpoint, `{"jsonrpc":"2.0","id":9,"result":{"roots":[]}}`, wire.HeaderSession, session)
 	rest, err := io.ReadAll(resp.Body)
 	if want := roots + "data: " + callResponse + "\n\n"; err != nil || string(got)+string(rest) != want {
 		t.Errorf("the call got %q and %v, want %q", string(got)+string(rest), err, want)

@@ -166,7 +166,7 @@ func (s *session) accept(header http.Header) (changed bool) {
 	changed = !s.proven || s.credential != c
 	s.header, s.credential, s.proven = header, c, true
 	if s.version == "" {
-		s.version = header.Get(headerVersion)
+		s.version = header.Get(wire.HeaderVersion)
 	}
 	return changed
 }

@@ -109,10 +109,10 @@ func TestSessionsBeginAndEnd(t *testing.T) {
 					if names[s.session] == "" {
 						names[s.session] = nameOf(t, h, seal.Session{ID: s.session})
 					}
-					header = []string{headerSession, names[s.session]}
+					header = []string{wire.HeaderSession, names[s.session]}
 				}
 				got := ask(t, s.method, endpoint, s.body, header...)
-				if name := got.header.Get(headerSession); name != "" {
+				if name := got.header.Get(wire.HeaderSession); name != "" {
 					opened, err := h.opts.Sealer.OpenName(name)
 					if err != nil {
 						t.Fatalf("step %d: the session is called %q: %v", i, name, err)
@@ -137,7 +137,7 @@ func TestInitializeWithAnErrorBeginsNoSession(t *testing.T) {
 			}
 			endpoint, h := newFront(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", contentType)
-				w.Header().Set(headerSession, "s")
+				w.Header().Set(wire.HeaderSession, "s")
 				_, _ = io.WriteString(w, failure)
 			}))
 			if got := ask(t, http.MethodPost, endpoint, initializeBody); got.body != failure {
@@ -155,14 +155,14 @@ func TestNoRoomForASession(t *testing.T) {
 	server := &fakeServer{call: streamUntil(done)}
 	endpoint, h := newFront(t, server, func(o *Options) { o.Settings.MaxSessions = 1 })
 	session := begin(t, endpoint)
-	busy := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
+	busy := open(t.Context(), t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 	defer busy.Body.Close()
 	defer close(done)
 	want := `{"jsonrpc":"2.0","id":%d,"error":{"code":-32000,"message":"the sampler holds as many sessions as it may: try again later"}}`
 	if got := ask(t, http.MethodPost, endpoint, initializeBody); got.status != 503 || got.body != fmt.Sprintf(want, 0) || got.header.Get("Proxy-Status") != NoRoom {
 		t.Errorf("initialize got %d, %s and %v, want 503", got.status, got.body, got.header)
 	}
-	if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, nameOf(t, h, seal.Session{ID: "other"})); got.status != 503 || got.body != fmt.Sprintf(want, 1) {
+	if got := ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, nameOf(t, h, seal.Session{ID: "other"})); got.status != 503 || got.body != fmt.Sprintf(want, 1) {
 		t.Errorf("a call got %d and %s, want 503", got.status, got.body)
 	}
 }
@@ -227,7 +227,7 @@ func TestSessionStaysOnItsServer(t *testing.T) {
 		session := begin(t, endpoint)
 		before := [2]int{first.got(callBody), second.got(callBody)}
 		for range 3 {
-			ask(t, http.MethodPost, endpoint, callBody, headerSession, session)
+			ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 		}
 		if a, b := first.got(callBody)-before[0], second.got(callBody)-before[1]; a+b != 3 || a*b != 0 {
 			t.Fatalf("%d calls went to one server and %d to the other, want all 3 to one", a, b)
@@ -240,7 +240,7 @@ func TestSessionStaysOnItsServer(t *testing.T) {
 	session := begin(t, endpoint)
 	pods.set("10.0.0.1:8000", nil)
 	pods.set("[fd00::2]:8000", nil)
-	got := ask(t, http.MethodPost, endpoint, callBody, headerSession, session)
+	got := ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 	want := `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"the server of this session is gone: initialize again"}}`
 	if got.status != http.StatusNotFound || got.body != want {
 		t.Errorf("status %d and %s, want 404 and %s", got.status, got.body, want)
@@ -275,7 +275,7 @@ func TestSessionFromBeforeIsFoundOnItsServer(t *testing.T) {
 	} {
 		name := nameOf(t, h, seal.Session{ID: id, Address: tc.address})
 		for range 2 {
-			if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, name); got.status != tc.wantStatus {
+			if got := ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, name); got.status != tc.wantStatus {
 				t.Errorf("session %s got status %d, want %d", id, got.status, tc.wantStatus)
 			}
 		}
@@ -306,12 +306,12 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 	}}
 	endpoint, h := newFront(t, server)
 	idle := begin(t, endpoint)
-	unused := open(t.Context(), t, http.MethodGet, endpoint, "", headerSession, idle)
+	unused := open(t.Context(), t, http.MethodGet, endpoint, "", wire.HeaderSession, idle)
 	defer unused.Body.Close()
 	session := begin(t, endpoint)
-	listening := open(t.Context(), t, http.MethodGet, endpoint, "", headerSession, session)
+	listening := open(t.Context(), t, http.MethodGet, endpoint, "", wire.HeaderSession, session)
 	defer listening.Body.Close()
-	running := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, session)
+	running := open(t.Context(), t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session)
 	defer running.Body.Close()
 
 	over := make(chan error, 1)
@@ -320,11 +320,11 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 		t.Errorf("the GET stream of the idle session broke: %v", err)
 	}
 	for _, name := range []string{session, idle} {
-		if got := ask(t, http.MethodPost, endpoint, callBody, headerSession, name, "X-Quick", "1"); got.status != http.StatusOK {
+		if got := ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, name, "X-Quick", "1"); got.status != http.StatusOK {
 			t.Errorf("a new call got status %d, want 200", got.status)
 		}
 	}
-	if got := ask(t, http.MethodPost, endpoint, `{"jsonrpc":"2.0","id":5,"result":{}}`, headerSession, session); got.status != http.StatusAccepted {
+	if got := ask(t, http.MethodPost, endpoint, `{"jsonrpc":"2.0","id":5,"result":{}}`, wire.HeaderSession, session); got.status != http.StatusAccepted {
 		t.Errorf("what the running call may wait for got status %d, want 202", got.status)
 	}
 	select {
@@ -346,7 +346,7 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 
 func TestShutdownGivesUp(t *testing.T) {
 	endpoint, h := newFront(t, &fakeServer{call: streamUntil(nil)})
-	running := open(t.Context(), t, http.MethodPost, endpoint, callBody, headerSession, begin(t, endpoint))
+	running := open(t.Context(), t, http.MethodPost, endpoint, callBody, wire.HeaderSession, begin(t, endpoint))
 	defer running.Body.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -373,7 +373,7 @@ func TestLogsSayNothingSecret(t *testing.T) {
 		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	session := begin(t, endpoint)
-	ask(t, http.MethodPost, endpoint, callBody, headerSession, session, "Authorization", "Bearer token-secret")
+	ask(t, http.MethodPost, endpoint, callBody, wire.HeaderSession, session, "Authorization", "Bearer token-secret")
 	h.Close()
 	for _, secret := range []string{"content-secret", "token-secret", session + `"`, "=" + session} {
 		if strings.Contains(log.String(), secret) {

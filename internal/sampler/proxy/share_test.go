@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // streamOf opens the GET stream of a session on a connection that the test reads
@@ -25,14 +27,14 @@ func streamOf(t *testing.T, endpoint, name string) (net.Conn, *http.Response) {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: %s\r\n%s: %s\r\nUser-Agent: Go-http-client/1.1\r\n\r\n", address, headerSession, name); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: %s\r\n%s: %s\r\nUser-Agent: Go-http-client/1.1\r\n\r\n", address, wire.HeaderSession, name); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != http.StatusOK || !isEventStream(resp.Header) || !resp.Close || resp.Header.Get(headerSession) != name {
+	if resp.StatusCode != http.StatusOK || !isEventStream(resp.Header) || !resp.Close || resp.Header.Get(wire.HeaderSession) != name {
 		t.Fatalf("the stream begins with %d and %v", resp.StatusCode, resp.Header)
 	}
 	return conn, resp

@@ -15,7 +15,7 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet:
 		h.serveSSEStream(w, r)
 	case http.MethodPost:
-		h.serveSSEPost(w, r)
+		h.servePost(w, r)
 	default:
 		h.plain.ServeHTTP(w, r)
 	}
@@ -26,7 +26,7 @@ func (h *Handler) post(ctx context.Context, s *session, header http.Header, body
 	if s.sse == nil {
 		return h.send(ctx, s.address, http.MethodPost, "", header, body)
 	}
-	header.Del(headerSession)
+	header.Del(wire.HeaderSession)
 	return h.sendTo(ctx, s.sse.target(""), http.MethodPost, header, body)
 }
 

@@ -10,22 +10,8 @@ import (
 )
 
 // serveSSEPost carries one message of a caller to the endpoint of its session.
-func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request) {
-	// Before the body is there: the handler does not end while one comes.
-	if !h.beginPost() {
-		shuttingDown(w, nil)
-		return
-	}
-	defer h.endPost()
-	held := h.newHold()
-	defer held.end()
-	body, ok := h.readBody(w, r, held)
-	if !ok {
-		return
-	}
-	// What cannot be read is the server's to refuse.
-	m, err := wire.ParseMessage(body)
-	isCall := err == nil && m.IsRequest()
+func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, held *holding) {
+	isCall := m.IsRequest()
 	names := r.URL.Query()[sessionParameter]
 	switch len(names) {
 	case 1:
@@ -90,7 +76,7 @@ func sseEnded(w http.ResponseWriter, m wire.Message) {
 // serveSSEMessage carries a message in its session.
 func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *session, m wire.Message, body []byte, isCall bool, held *holding) {
 	header := endToEnd(r.Header)
-	header.Del(headerSession)
+	header.Del(wire.HeaderSession)
 	if isCall && m.Method == wire.MethodInitialize {
 		if !held.take(int64(len(body))) { // it is copied
 			h.noMemory(w, m.ID)

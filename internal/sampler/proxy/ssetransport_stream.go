@@ -32,7 +32,7 @@ func (h *Handler) serveSSEStream(w http.ResponseWriter, r *http.Request) {
 	ctx, end := context.WithCancelCause(r.Context())
 	defer end(nil)
 	header := endToEnd(r.Header)
-	header.Del(headerSession)
+	header.Del(wire.HeaderSession)
 	resp, address, err := h.sendFirst(ctx, http.MethodGet, r.URL.RawQuery, header, nil)
 	if err != nil {
 		h.unreachable(w, r, nil, err)
@@ -173,7 +173,7 @@ func (h *Handler) relaySSE(ctx context.Context, w http.ResponseWriter, r *http.R
 	s.accept(stream.header)
 
 	callerHeader(w.Header(), resp.Header, s)
-	for _, name := range []string{headerSession, "Content-Length", "Content-Encoding"} {
+	for _, name := range []string{wire.HeaderSession, "Content-Length", "Content-Encoding"} {
 		w.Header().Del(name)
 	}
 	defer out.end()

@@ -17,6 +17,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // newPlainProxy carries what is not MCP: OAuth metadata and methods that the
@@ -196,7 +198,7 @@ func keepable(w http.ResponseWriter, r *http.Request, id json.RawMessage) bool {
 		return true
 	}
 	header := endToEnd(r.Header)
-	header.Del(headerSession)
+	header.Del(wire.HeaderSession)
 	if headerBytes(header) <= maxKeptHeader {
 		return true
 	}
@@ -241,10 +243,10 @@ func ownHeader(caller http.Header, s *session) http.Header {
 		out.Del(name)
 	}
 	if s.id != "" {
-		out.Set(headerSession, s.id)
+		out.Set(wire.HeaderSession, s.id)
 	}
-	if _, version := s.latestHeader(); out.Get(headerVersion) == "" && version != "" {
-		out.Set(headerVersion, version)
+	if _, version := s.latestHeader(); out.Get(wire.HeaderVersion) == "" && version != "" {
+		out.Set(wire.HeaderVersion, version)
 	}
 	return out
 }

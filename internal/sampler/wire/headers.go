@@ -16,12 +16,6 @@ const (
 	HeaderName   = "Mcp-Name"
 )
 
-// MethodDiscover is how a stateless client begins.
-const MethodDiscover = methodDiscover
-
-// MetaVersion is the member of _meta by which a request names its version.
-const MetaVersion = metaVersion
-
 // DecodeHeader undoes how values are written that cannot stand in a header
 // (specification, Streamable HTTP, value encoding). Others it returns as they
 // are.

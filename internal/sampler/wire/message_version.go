@@ -20,13 +20,13 @@ const (
 	CodeUnsupportedVersion = -32022
 )
 
-// methodDiscover is how a stateless client begins.
-const methodDiscover = "server/discover"
+// MethodDiscover is how a stateless client begins.
+const MethodDiscover = "server/discover"
 
 // IsModern reports whether m says that it is a request of the stateless era. The
 // transport may say so too.
 func (m Message) IsModern() bool {
-	if m.Method == methodDiscover {
+	if m.Method == MethodDiscover {
 		return true
 	}
 	meta, err := lookup(m.Params, "_meta")

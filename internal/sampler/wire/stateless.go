@@ -15,7 +15,8 @@ const (
 
 // Members of _meta by which each request says what a session says once.
 const (
-	metaVersion      = "io.modelcontextprotocol/protocolVersion"
+	// MetaVersion names the version of the request.
+	MetaVersion      = "io.modelcontextprotocol/protocolVersion"
 	metaCapabilities = "io.modelcontextprotocol/clientCapabilities"
 )
 
@@ -67,7 +68,7 @@ func ReadStateless(m Message) Stateless {
 	_ = eachMember(meta, func(f member) error { // what cannot be read is not said
 		value := meta[f.valueStart:f.valueEnd]
 		switch string(f.name) {
-		case metaVersion:
+		case MetaVersion:
 			s.Version, _ = text(value)
 		case metaCapabilities:
 			s.Sampling, s.Capable = samplingIn(value), isObject(value)
