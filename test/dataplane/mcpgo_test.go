@@ -19,6 +19,10 @@ import (
 // only.
 func mcpGoServer(t testing.TB, options ...server.StreamableHTTPOption) string {
 	t.Helper()
+	return serve(t, server.NewStreamableHTTPServer(newMCPGo(), options...))
+}
+
+func newMCPGo() *server.MCPServer {
 	s := server.NewMCPServer("mcp-go", "1.0.0", server.WithToolCapabilities(true))
 	s.EnableSampling()
 	s.AddTool(mcp.NewTool("ask", mcp.WithString("text")), func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -34,7 +38,7 @@ func mcpGoServer(t testing.TB, options ...server.StreamableHTTPOption) string {
 	s.AddTool(mcp.NewTool("echo", mcp.WithString("text")), func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		return mcp.NewToolResultText(r.GetString("text", "")), nil
 	})
-	return serve(t, server.NewStreamableHTTPServer(s, options...))
+	return s
 }
 
 // inSessions is for a server that knows both eras, and samples in one.

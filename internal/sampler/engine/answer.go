@@ -42,7 +42,7 @@ var errorText = map[provider.Kind]string{
 type outcome struct {
 	decision  telemetry.Decision
 	reason    string
-	policy    *policy.Decision // nil if no model was chosen
+	model     *config.Model // nil if none was chosen
 	usage     provider.Usage
 	stop      string
 	failure   *provider.Error
@@ -81,13 +81,13 @@ func (e *Engine) answer(ctx context.Context, s policy.Session, raw json.RawMessa
 	if refusal != nil {
 		return nil, o.refuse(refusal)
 	}
-	o.policy = decision
-	target := e.target(decision.Model.Provider)
+	o.model = &decision.Candidates[0]
+	target := e.target(o.model.Provider)
 	if target == nil { // validation prevents it
 		return nil, o.fail(&provider.Error{Kind: provider.KindMissingKey, Detail: "the policy has no such provider"})
 	}
 	o.callStart = time.Now()
-	response, err := target.call(ctx, newRequest(decision, params))
+	response, err := target.call(ctx, newRequest(o.model, &decision.Params))
 	if err != nil {
 		return nil, o.fail(err)
 	}
@@ -101,13 +101,13 @@ func (e *Engine) answer(ctx context.Context, s policy.Session, raw json.RawMessa
 	return result, nil
 }
 
-func newRequest(d *policy.Decision, params *wire.SamplingParams) provider.Request {
+func newRequest(m *config.Model, params *wire.SamplingParams) provider.Request {
 	req := provider.Request{
-		Model:         d.Model.Model,
+		Model:         m.Model,
 		Messages:      params.Messages,
-		SystemPrompt:  d.SystemPrompt,
-		Temperature:   d.Temperature,
-		MaxTokens:     d.MaxTokens,
+		SystemPrompt:  *params.SystemPrompt,
+		Temperature:   params.Temperature,
+		MaxTokens:     params.MaxTokens,
 		StopSequences: params.StopSequences,
 		Tools:         params.Tools,
 	}
@@ -161,8 +161,8 @@ func (e *Engine) report(ctx context.Context, sessionID string, o *outcome) {
 	e.telemetry.Request(o.decision, o.reason)
 	if !o.callStart.IsZero() && o.reason != reasonUnsupportedContent {
 		op := telemetry.Operation{
-			Provider:     e.family(o.policy.Model.Provider),
-			Model:        o.policy.Model.Model,
+			Provider:     e.family(o.model.Provider),
+			Model:        o.model.Model,
 			Duration:     o.callTook,
 			InputTokens:  o.usage.InputTokens,
 			OutputTokens: o.usage.OutputTokens,
@@ -194,8 +194,8 @@ func (e *Engine) attrs(sessionID string, o *outcome) []slog.Attr {
 		slog.String("reason", o.reason),
 		slog.Duration("duration", o.took),
 	}
-	if o.policy != nil {
-		attrs = append(attrs, slog.String("provider", o.policy.Model.Provider), slog.String("model", o.policy.Model.Name))
+	if o.model != nil {
+		attrs = append(attrs, slog.String("provider", o.model.Provider), slog.String("model", o.model.Name))
 	}
 	if o.decision == telemetry.Answered {
 		attrs = append(attrs, slog.String("stopReason", o.stop),

@@ -12,13 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/openai"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/outbound"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -48,10 +48,9 @@ type Options struct {
 // called concurrently.
 type Engine struct {
 	server    config.Server
-	policy    *config.Policy
+	policy    *policy.Policy
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
-	transport *http.Transport
 	targets   []*target // in the policy's order
 }
 
@@ -68,13 +67,16 @@ func New(o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{server: o.Server, policy: o.Policy, log: o.Logger, telemetry: o.Telemetry}
+	compiled, err := policy.Compile(o.Policy)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{server: o.Server, policy: compiled, log: o.Logger, telemetry: o.Telemetry}
 	if o.Policy == nil {
 		return e, nil
 	}
 	if o.newClient == nil {
-		e.transport = openai.NewTransport()
-		o.newClient = e.newClient
+		o.newClient = newClient
 	}
 	for _, c := range o.Policy.Providers {
 		t := &target{config: c, key: credential{config: c.Credential}}
@@ -93,14 +95,15 @@ func New(o Options) (*Engine, error) {
 }
 
 // newClient makes the adapter for a provider's family.
-func (e *Engine) newClient(c config.Provider, key func() (string, error)) (provider.Provider, error) {
+func newClient(c config.Provider, key func() (string, error)) (provider.Provider, error) {
+	options := provider.Options{BaseURL: c.BaseURL, Key: key, HTTP: outbound.New(outbound.Options{Headers: c.Headers, CAFile: c.CAFile})}
 	switch c.Type {
 	case config.ProviderOpenAI:
-		options := openai.Options{BaseURL: c.BaseURL, Key: key, Retries: c.Retries, Transport: e.transport}
+		o := openai.Options{Options: options}
 		if c.OpenAI != nil {
-			options.MaxTokensField = c.OpenAI.MaxTokensField
+			o.OpenAI = *c.OpenAI
 		}
-		return openai.New(options)
+		return openai.New(o)
 	default:
 		return nil, fmt.Errorf("unknown type %q", c.Type)
 	}
@@ -160,9 +163,6 @@ func (e *Engine) Run(ctx context.Context) {
 		g.Go(func() { t.watch(ctx) })
 	}
 	g.Wait()
-	if e.transport != nil {
-		e.transport.CloseIdleConnections()
-	}
 }
 
 // asProviderError is for errors of adapters that break their promise, too.

@@ -11,12 +11,29 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
+// Policy is a configured policy in the form in which it decides. A nil one has
+// nothing attached.
+type Policy struct {
+	*config.Policy
+}
+
+// Compile prepares a policy. The error is about what validation refuses, too.
+func Compile(c *config.Policy) (*Policy, error) {
+	if c == nil {
+		return nil, nil
+	}
+	return &Policy{Policy: c}, nil
+}
+
 // Session is what a decision may know of the session a request came in.
 type Session struct {
 	// Caller is what the caller declared, Declared what the server was told.
 	Caller, Declared wire.SamplingCapability
 	// CallerUnknown means that nobody knows what the caller declared.
 	CallerUnknown bool
+	// InCall is how many sampling requests the caller's call has asked for, this
+	// one included; 0 where it belongs to no call.
+	InCall int
 }
 
 // Reason is a short fact for logs and metrics. The set is closed.
@@ -57,21 +74,45 @@ func refuse(reason Reason, format string, args ...any) *Refusal {
 
 // Decision is what to send and to whom.
 type Decision struct {
-	// Model is one of the policy's allowed models; it names the provider.
-	Model config.Model
-	// Reason says why it is this model.
+	// Candidates are allowed models of the policy: the first is to be asked, each
+	// other one when those before it failed in a way that may pass.
+	Candidates []config.Model
+	// Reason says why the first one is the first.
 	Reason Reason
-	// The rest replaces what the server asked for. Temperature is nil where the
-	// provider's own is used.
-	MaxTokens    int64
-	Temperature  *float64
-	SystemPrompt string
+	// Params is what to send: what the server asked for, as the policy changes it.
+	// MaxTokens is 1 or more; Metadata is nil unless it is passed on.
+	Params wire.SamplingParams
+	// Changes says what the policy changed, each once.
+	Changes []Change
+	// Redactions counts what was replaced in Params.
+	Redactions []Redaction
 }
+
+// Change is something that the policy made of a request. The set is closed.
+type Change string
+
+// Changes.
+const (
+	ChangeMaxTokens    Change = "maxTokens"
+	ChangeTemperature  Change = "temperature"
+	ChangeSystemPrompt Change = "systemPrompt"
+	ChangeMetadata     Change = "metadata"
+	ChangeContext      Change = "includeContext"
+)
+
+// Redaction is how often a rule replaced something.
+type Redaction struct {
+	Rule  string `json:"rule"`
+	Count int    `json:"count"`
+}
+
+// RedactResult replaces in a model's answer what the policy wants replaced.
+func (p *Policy) RedactResult(*wire.SamplingResult) []Redaction { return nil }
 
 // Declare says what the server is told when a caller that declared caller
 // initializes. Without a policy that is what the caller said; in mode Fallback
 // it is what either can do, because each request goes to the one who can.
-func Declare(p *config.Policy, caller wire.SamplingCapability) wire.SamplingCapability {
+func Declare(p *Policy, caller wire.SamplingCapability) wire.SamplingCapability {
 	if p == nil {
 		return caller
 	}
@@ -89,7 +130,7 @@ func Declare(p *config.Policy, caller wire.SamplingCapability) wire.SamplingCapa
 // that the caller knows nothing of is taken to be refused: many servers send
 // sampling to anybody and wait for ever, and an error that says what is missing
 // is better than that.
-func Takes(p *config.Policy, s Session, needsTools bool) bool {
+func Takes(p *Policy, s Session, needsTools bool) bool {
 	switch {
 	case p == nil:
 		return !s.Caller.Declared && !s.CallerUnknown
@@ -106,7 +147,7 @@ func Takes(p *config.Policy, s Session, needsTools bool) bool {
 // includeContext and the priorities do not count: the first is
 // deprecated and not declared, the second say nothing that an allow-list of
 // models could be ordered by.
-func Decide(p *config.Policy, s Session, params *wire.SamplingParams) (*Decision, *Refusal) {
+func Decide(p *Policy, s Session, params *wire.SamplingParams) (*Decision, *Refusal) {
 	if p == nil {
 		return nil, refuse(NoPolicy, "no sampling policy is attached to this server")
 	}
@@ -128,13 +169,13 @@ func Decide(p *config.Policy, s Session, params *wire.SamplingParams) (*Decision
 	if model == nil {
 		return nil, refuse(ModelNotAllowed, "the sampling policy allows no model for this request")
 	}
-	return &Decision{
-		Model:        *model,
-		Reason:       reason,
-		MaxTokens:    maxTokens,
-		Temperature:  limitTemperature(p.Parameters.Temperature, params.Temperature),
-		SystemPrompt: systemPrompt(p.Parameters.SystemPrompt, params.SystemPrompt),
-	}, nil
+	out := *params
+	out.MaxTokens = maxTokens
+	out.Temperature = limitTemperature(p.Parameters.Temperature, params.Temperature)
+	prompt := systemPrompt(p.Parameters.SystemPrompt, params.SystemPrompt)
+	out.SystemPrompt = &prompt
+	out.Metadata = nil
+	return &Decision{Candidates: []config.Model{*model}, Reason: reason, Params: out}, nil
 }
 
 func limitTokens(limit *config.MaxTokensLimit, asked int64) (int64, *Refusal) {

@@ -38,4 +38,7 @@ type Session struct {
 	CallerUnknown bool
 	// ProtocolVersion is what the server agreed to; empty if not known.
 	ProtocolVersion string
+	// InCall is how many sampling requests the caller's call has asked for, this
+	// one included; 0 where the request belongs to no call.
+	InCall int
 }

@@ -38,6 +38,8 @@ type Report struct {
 	Policy string `json:"policy,omitempty"`
 	// Providers holds one entry per provider of the policy, in its order.
 	Providers []Provider `json:"providers,omitempty"`
+	// Store is that of the policy's limits; nil without one.
+	Store *Store `json:"store,omitempty"`
 	// Files are what the configuration names for the server: values of headers,
 	// and certificates.
 	Files []File `json:"files,omitempty"`
@@ -86,6 +88,31 @@ type Provider struct {
 	// Detail is a short, safe text ("HTTP 401", "connection refused"). It never
 	// quotes what the provider said.
 	Detail string `json:"detail,omitempty"`
+	// At is when State was seen.
+	At time.Time `json:"at,omitzero"`
+}
+
+// StoreState says how the newest contact with the store of the limits went.
+type StoreState string
+
+const (
+	// StoreUnknown means that there was none yet.
+	StoreUnknown StoreState = "Unknown"
+	// StoreHealthy means that it answered.
+	StoreHealthy StoreState = "Healthy"
+	// StoreRefused means that it refused who logs in.
+	StoreRefused StoreState = "CredentialRefused"
+	// StoreUnreachable means no connection, or no answer in time.
+	StoreUnreachable StoreState = "Unreachable"
+)
+
+// Store is where samplers count limits together.
+type Store struct {
+	State StoreState `json:"state"`
+	// Detail is a short, safe text.
+	Detail string `json:"detail,omitempty"`
+	// FailsClosed means that nothing is answered while it is not healthy.
+	FailsClosed bool `json:"failsClosed,omitempty"`
 	// At is when State was seen.
 	At time.Time `json:"at,omitzero"`
 }

@@ -47,6 +47,10 @@ type SamplingParams struct {
 // weight: hints first.
 type ModelPreferences struct {
 	Hints []ModelHint `json:"hints,omitempty"`
+	// The priorities are 0 to 1; nil where the server has none.
+	CostPriority         *float64 `json:"costPriority,omitempty"`
+	SpeedPriority        *float64 `json:"speedPriority,omitempty"`
+	IntelligencePriority *float64 `json:"intelligencePriority,omitempty"`
 }
 
 // ModelHint is a substring of a model's name.

@@ -23,7 +23,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
 
 	openai "github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
@@ -37,25 +36,14 @@ const DefaultBaseURL = "https://api.openai.com/v1"
 
 // Options configure one provider.
 type Options struct {
-	// BaseURL ends before the API's own paths; empty means DefaultBaseURL.
-	BaseURL string
-	// Key returns the key of this moment; it is asked once a request. nil means
-	// that no Authorization header is sent. An error of type *provider.Error is
-	// passed on as it is.
-	Key func() (string, error)
-	// Retries is how many more times a retryable failure is tried.
-	Retries int
-	// MaxTokensField is the name of the limit on tokens; empty means
-	// config.MaxCompletionTokens.
-	MaxTokensField config.MaxTokensField
-	// Transport carries the requests; nil means NewTransport.
-	Transport http.RoundTripper
+	provider.Options
+	// OpenAI is what only this family knows.
+	config.OpenAI
 }
 
 // Client is a provider.Provider.
 type Client struct {
 	options     Options
-	http        *http.Client
 	completions openai.ChatCompletionService
 	modelsURL   string
 }
@@ -71,9 +59,6 @@ func New(options Options) (*Client, error) {
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 		return nil, errors.New("make an OpenAI client: baseURL must be an http or https URL")
 	}
-	if options.Retries < 0 {
-		return nil, fmt.Errorf("make an OpenAI client: retries must not be %d", options.Retries)
-	}
 	switch options.MaxTokensField {
 	case "":
 		options.MaxTokensField = config.MaxCompletionTokens
@@ -81,22 +66,13 @@ func New(options Options) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("make an OpenAI client: unknown maxTokensField %q", options.MaxTokensField)
 	}
-	if options.Transport == nil {
-		options.Transport = NewTransport()
-	}
-	client := &http.Client{
-		Transport: boundedTransport{options.Transport},
-		// A redirect could carry messages and key to a host that nobody named.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 	return &Client{
 		options:   options,
-		http:      client,
 		modelsURL: base.JoinPath("models").String(),
 		completions: openai.NewChatCompletionService(
 			option.WithBaseURL(options.BaseURL),
-			option.WithHTTPClient(client),
-			option.WithMaxRetries(options.Retries),
+			option.WithHTTPClient(options.HTTP),
+			option.WithMaxRetries(0),
 		),
 	}, nil
 }
@@ -115,11 +91,6 @@ func (c *Client) CreateMessage(ctx context.Context, req provider.Request) (*prov
 	}
 	if key != "" {
 		opts = append(opts, option.WithAPIKey(key))
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		// A provider that asks to wait for longer than there is time for gets no
-		// second request, and its own answer is what is reported.
-		opts = append(opts, option.WithMaxRetryDelay(max(time.Until(deadline), time.Millisecond)))
 	}
 	completion, err := c.completions.New(ctx, *params, opts...)
 	if err != nil {
@@ -141,7 +112,7 @@ func (c *Client) Probe(ctx context.Context) error {
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.options.HTTP.Do(req)
 	if err != nil {
 		return provider.FromTransport(ctx, err)
 	}

@@ -1,0 +1,86 @@
+// Package outbound makes the HTTP clients by which providers are asked: with the
+// headers and the certificates that a policy names, read again when they change,
+// without redirects, and with a bound on what is read of an answer.
+package outbound
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+)
+
+// maxAnswer bounds what is read of an answer, so that no provider can fill the
+// sampler's memory.
+const maxAnswer = 32 << 20
+
+// Options configure a client.
+type Options struct {
+	// Headers are put into each request, over those of the same name.
+	Headers []config.Header
+	// CAFile holds the certificates (PEM) that a provider is verified with, in
+	// place of the system's.
+	CAFile string
+}
+
+// New makes a client for one provider. It sends nothing and reads no file yet.
+func New(Options) *http.Client {
+	return &http.Client{
+		Transport: boundedTransport{newTransport()},
+		// A redirect could carry messages and key to a host that nobody named.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// newTransport makes a transport for many parallel requests: connections stay
+// open between requests, and nothing but the request's own deadline limits how
+// long a model may think.
+func newTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           128,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+	}
+}
+
+// boundedTransport ends bodies that are longer than maxAnswer with an error.
+type boundedTransport struct{ next *http.Transport }
+
+// CloseIdleConnections is what http.Client.CloseIdleConnections calls.
+func (t boundedTransport) CloseIdleConnections() { t.next.CloseIdleConnections() }
+
+func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
+	return resp, nil
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, provider.ErrTooLong
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	return n, err
+}

@@ -1,0 +1,198 @@
+package dataplane
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
+)
+
+// lateTime is how late a lateListener's server notices that a client left: far
+// later than the next call comes.
+const lateTime = 50 * time.Millisecond
+
+// lateListener has a server notice late that its clients left, as a busy one does.
+type lateListener struct{ net.Listener }
+
+func (l lateListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return lateConn{conn}, nil
+}
+
+type lateConn struct{ net.Conn }
+
+func (c lateConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		<-time.After(lateTime)
+	}
+	return n, err
+}
+
+// lateServer is an mcp-go server which samples on the GET stream, and loses what it
+// asks on one whose end it has not noticed.
+func lateServer(t *testing.T) *url.URL {
+	t.Helper()
+	front := httptest.NewUnstartedServer(server.NewStreamableHTTPServer(newMCPGo()))
+	front.Listener = lateListener{front.Listener}
+	front.Start()
+	t.Cleanup(func() {
+		front.CloseClientConnections()
+		front.Close()
+	})
+	target, err := url.Parse(front.URL + "/mcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+// samplers are replicas of one sampler, found under one name.
+type samplers struct {
+	target *url.URL
+	port   string
+
+	mu    sync.Mutex
+	ready []netip.Addr
+}
+
+func (s *samplers) lookup(context.Context, string, string) ([]netip.Addr, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ready, nil
+}
+
+// are says which replicas are ready.
+func (s *samplers) are(ips ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = nil
+	for _, ip := range ips {
+		s.ready = append(s.ready, netip.MustParseAddr(ip))
+	}
+}
+
+// start starts a replica, and returns the URL for callers.
+func (s *samplers) start(t *testing.T, ip string, modify ...func(*proxy.Options)) (string, *proxy.Handler) {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(ip, s.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, s.port, _ = net.SplitHostPort(listener.Addr().String())
+	sealer, err := seal.NewSealer(bytes.Repeat([]byte{7}, seal.MinKeyBytes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := proxy.Options{
+		Upstream: s.target, Sampling: &fakeSampling{}, Sealer: sealer, SteerToSessions: true,
+		Replicas: "samplers.example:" + s.port, Self: listener.Addr().String(), LookupNetIP: s.lookup,
+	}
+	for _, m := range modify {
+		m(&options)
+	}
+	handler, err := proxy.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewUnstartedServer(handler)
+	_ = front.Listener.Close()
+	front.Listener = listener
+	front.Start()
+	t.Cleanup(func() {
+		front.CloseClientConnections()
+		handler.Close()
+		front.Close()
+	})
+	return front.URL + s.target.Path, handler
+}
+
+// asks has a session ask for sampling through a sampler, and wants the answer.
+func (c *rawCaller) asks(endpoint, text string) {
+	c.t.Helper()
+	c.url = endpoint
+	got := c.call(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ask","arguments":{"text":"` + text + `"}}}`)
+	if want := "sampled: " + text; !strings.Contains(got, want) {
+		c.t.Errorf("%s got %s, want %q", text, got, want)
+	}
+}
+
+// What a server asks on a GET stream whose end it has not noticed is lost, and the
+// call that needs it never ends. So no call is to reach the server before it has
+// noticed.
+func TestNothingIsLostWithAGETStream(t *testing.T) {
+	const first, second = "127.0.0.1", "127.0.0.2"
+	for name, play := range map[string]func(t *testing.T, set *samplers){
+		"of a sampler that drains and gets calls": func(t *testing.T, set *samplers) {
+			endpoint, handler := set.start(t, first)
+			set.are(first)
+			caller := newRawCaller(t, endpoint)
+			caller.initialize()
+			handler.Drain()
+			for i := range 5 {
+				caller.asks(endpoint, fmt.Sprintf("call %d", i))
+			}
+		},
+		"that goes over to the next sampler": func(t *testing.T, set *samplers) {
+			before, handler := set.start(t, first)
+			next, _ := set.start(t, second)
+			set.are(first, second)
+			caller := newRawCaller(t, before)
+			caller.initialize()
+			caller.asks(before, "through the first")
+			caller.asks(next, "through the second, by the first")
+			set.are(second)
+			handler.Drain()
+			for i := range 3 {
+				caller.asks(next, fmt.Sprintf("through the second, %d", i))
+				caller.asks(before, fmt.Sprintf("through the first, %d", i))
+			}
+		},
+		"that goes over to the next sampler as that knows nothing of the first": func(t *testing.T, set *samplers) {
+			before, handler := set.start(t, first)
+			set.are(first)
+			caller := newRawCaller(t, before)
+			caller.initialize()
+			caller.asks(before, "through the first")
+			over := make(chan error, 1)
+			go func() { over <- handler.Shutdown(t.Context()) }()
+			if err := <-over; err != nil {
+				t.Error(err)
+			}
+			set.are()
+			next, _ := set.start(t, second)
+			caller.asks(next, "through the second")
+		},
+		"of a session that made room for another one": func(t *testing.T, set *samplers) {
+			endpoint, _ := set.start(t, first, func(o *proxy.Options) { o.Settings.MaxSessions = 1 })
+			callers := []*rawCaller{newRawCaller(t, endpoint), newRawCaller(t, endpoint)}
+			for _, caller := range callers {
+				caller.initialize()
+			}
+			for i := range 3 {
+				for _, caller := range callers {
+					caller.asks(endpoint, fmt.Sprintf("call %d", i))
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, &samplers{target: lateServer(t), port: "0"})
+		})
+	}
+}
