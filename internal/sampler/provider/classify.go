@@ -9,7 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrTooLong is the cause of an answer that is longer than an adapter reads.
@@ -36,6 +39,47 @@ func FromStatus(status int, cause error) *Error {
 		e.Detail += ": redirects are not followed"
 	}
 	return e
+}
+
+// FromResponse is FromStatus with what the headers say: when to ask again. It
+// leaves the body alone.
+func FromResponse(resp *http.Response, cause error) *Error {
+	e := FromStatus(resp.StatusCode, cause)
+	e.RetryAfter = retryAfter(resp.Header, time.Now())
+	return e
+}
+
+// longestRetryAfter bounds what a provider can ask for.
+const longestRetryAfter = 24 * time.Hour
+
+// retryAfter reads when to ask again, 0 where that is not said or not readable:
+// Retry-After in seconds or as a date (RFC 9110, 10.2.3), and retry-after-ms,
+// which is more exact and of which OpenAI and Azure are fond.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	if wait, ok := number(h.Get("Retry-After-Ms"), time.Millisecond); ok {
+		return wait
+	}
+	value := h.Get("Retry-After")
+	if wait, ok := number(value, time.Second); ok {
+		return wait
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	// By the provider's own clock, if it shows it.
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(max(0, at.Sub(now)), longestRetryAfter)
+}
+
+func number(text string, unit time.Duration) (time.Duration, bool) {
+	n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil || !(n >= 0) { // also not a number
+		return 0, false
+	}
+	return time.Duration(min(n*float64(unit), float64(longestRetryAfter))), true
 }
 
 // FromTransport says why there is no answer. ctx is that of the request: it
