@@ -1,6 +1,7 @@
 package sampler
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/cabundle"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
@@ -48,8 +49,7 @@ func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
 		return nil, fmt.Errorf("sessions.keyFile: %w", err)
 	}
 	if c.Upstream.CAFile != "" {
-		// It may come later, as keys may: until then no certificate is good.
-		o.RootCAs = (&caBundle{path: c.Upstream.CAFile, log: l.log, certs: x509.NewCertPool()}).pool
+		o.RootCAs = certificates(c.Upstream.CAFile, l.log)
 	}
 	handler, err := proxy.New(o)
 	if err != nil {
@@ -167,50 +167,17 @@ func place(c *config.Credential) string {
 	return "file " + c.File
 }
 
-// maxCABytes is more than all certificates of a system have.
-const maxCABytes = 4 << 20
-
-// caBundle is a file of certificates that is read again when it changes. What
-// cannot be read does not replace what could.
-type caBundle struct {
-	path string
-	log  *slog.Logger
-
-	mu    sync.Mutex
-	info  fs.FileInfo
-	certs *x509.CertPool
-}
-
-// pool returns the newest certificates.
-func (b *caBundle) pool() *x509.CertPool {
-	if err := b.load(); err != nil {
-		b.log.Warn("the CA bundle cannot be read, what was read before stays", "error", err)
+// certificates returns what gives the newest certificates of a file. It may come
+// later, as keys may: until then no certificate is good.
+func certificates(path string, log *slog.Logger) func() *x509.CertPool {
+	file, none := cabundle.New(path), x509.NewCertPool()
+	return func() *x509.CertPool {
+		pool, err := file.Pool()
+		if err != nil {
+			log.Warn("the CA bundle cannot be read, what was read before stays", "error", err)
+		}
+		return cmp.Or(pool, none)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.certs
-}
-
-func (b *caBundle) load() error {
-	info, err := os.Stat(b.path)
-	if err != nil {
-		return fmt.Errorf("look for the CA bundle: %w", err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if secret.Same(b.info, info) {
-		return nil
-	}
-	data, err := readFile(b.path, maxCABytes)
-	if err != nil {
-		return fmt.Errorf("read the CA bundle: %w", err)
-	}
-	certs := x509.NewCertPool()
-	if !certs.AppendCertsFromPEM(data) {
-		return fmt.Errorf("the CA bundle %s has no certificate: write certificates in PEM", b.path)
-	}
-	b.info, b.certs = info, certs
-	return nil
 }
 
 // mounted says whether all files that a configuration names can be here. A pod

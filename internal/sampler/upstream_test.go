@@ -2,9 +2,7 @@ package sampler
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,35 +77,6 @@ func TestTheKeyOfSessionsIsReadOnce(t *testing.T) {
 	}
 }
 
-func TestTheCABundleIsReadAgain(t *testing.T) {
-	server := httptest.NewTLSServer(nil)
-	defer server.Close()
-	good := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	writeFile(t, path, good)
-	b := &caBundle{path: path, log: slog.New(slog.DiscardHandler)}
-	if err := b.load(); err != nil {
-		t.Fatal(err)
-	}
-	first := b.pool()
-	if b.pool() != first {
-		t.Error("a file that has not changed was read again")
-	}
-	for text, want := range map[string]bool{"nonsense": false, good + good: true} {
-		before := b.pool()
-		writeFile(t, path, text)
-		if got := b.pool() != before; got != want {
-			t.Errorf("with %.10q the pool changed: %v, want %v", text, got, want)
-		}
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if b.pool() == nil {
-		t.Error("a file that went away took the certificates with it")
-	}
-}
-
 func TestWhatAConfigurationNamesMustBeMounted(t *testing.T) {
 	dir := t.TempDir()
 	there, elsewhere := filepath.Join(dir, "a"), filepath.Join(dir, "none", "a")
@@ -163,14 +132,14 @@ func TestTheOwnAddressAmongReplicas(t *testing.T) {
 
 func TestCertificatesMayComeLater(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ca.crt")
-	b := &caBundle{path: path, log: slog.New(slog.DiscardHandler), certs: x509.NewCertPool()}
-	if got := b.pool(); got == nil || !got.Equal(x509.NewCertPool()) {
+	pool := certificates(path, slog.New(slog.DiscardHandler))
+	if got := pool(); got == nil || !got.Equal(x509.NewCertPool()) {
 		t.Error("without the file other certificates are good than none")
 	}
 	if err := os.WriteFile(path, []byte(certificate), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.pool(); got.Equal(x509.NewCertPool()) {
+	if got := pool(); got.Equal(x509.NewCertPool()) {
 		t.Error("the certificate that came is not used")
 	}
 }

@@ -4,7 +4,9 @@
 package outbound
 
 import (
+	"crypto/tls"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -27,22 +29,75 @@ type Options struct {
 }
 
 // New makes a client for one provider. It sends nothing and reads no file yet.
-func New(Options) *http.Client {
+//
+// A header or a bundle of certificates that cannot be read is an error of type
+// *provider.Error in the chain of what the client returns, and nothing is sent.
+func New(o Options) *http.Client {
 	return &http.Client{
-		Transport: boundedTransport{newTransport()},
+		Transport: &transport{headers: newHeaders(o.Headers), wire: newConnections(o.CAFile)},
 		// A redirect could carry messages and key to a host that nobody named.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// newTransport makes a transport for many parallel requests: connections stay
+// transport puts headers into requests and ends bodies that are longer than
+// maxAnswer with an error.
+type transport struct {
+	headers []header
+	wire    *connections
+}
+
+// CloseIdleConnections is what http.Client.CloseIdleConnections calls.
+func (t *transport) CloseIdleConnections() { t.wire.current().CloseIdleConnections() }
+
+// RoundTrip implements http.RoundTripper. The request stays as it is.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.send(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
+	return resp, nil
+}
+
+func (t *transport) send(req *http.Request) (*http.Response, error) {
+	own, err := read(t.headers)
+	if err != nil {
+		return nil, refuse(req, err)
+	}
+	via, err := t.wire.newest(req.URL.Scheme == "https")
+	if err != nil {
+		return nil, refuse(req, err)
+	}
+	if len(own) > 0 {
+		header := maps.Clone(req.Header)
+		if header == nil {
+			header = make(http.Header, len(own))
+		}
+		maps.Copy(header, own)
+		req = req.WithContext(req.Context())
+		req.Header = header
+	}
+	return via.RoundTrip(req)
+}
+
+// refuse closes the body, as a RoundTripper must whatever happens.
+func refuse(req *http.Request, err error) error {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return err
+}
+
+// newHTTPTransport makes a transport for many parallel requests: connections stay
 // open between requests, and nothing but the request's own deadline limits how
 // long a model may think.
-func newTransport() *http.Transport {
+func newHTTPTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           128,
 		MaxIdleConnsPerHost:    64,
@@ -51,21 +106,6 @@ func newTransport() *http.Transport {
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 	}
-}
-
-// boundedTransport ends bodies that are longer than maxAnswer with an error.
-type boundedTransport struct{ next *http.Transport }
-
-// CloseIdleConnections is what http.Client.CloseIdleConnections calls.
-func (t boundedTransport) CloseIdleConnections() { t.next.CloseIdleConnections() }
-
-func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.next.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
-	return resp, nil
 }
 
 type boundedBody struct {
