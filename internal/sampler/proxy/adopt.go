@@ -31,6 +31,7 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 		return nil, false
 	}
 	if s := h.sessions.use(name); s != nil {
+		h.gather(r.Context(), s)
 		return s, true
 	}
 	s, ok := h.sessionElsewhere(w, r, m, name, body)
@@ -39,7 +40,7 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 	}
 	adopted, gone := h.sessions.adopt(s)
 	if gone != nil {
-		gone.end()
+		h.letGo(gone)
 	}
 	if adopted != s {
 		s.end()
@@ -48,6 +49,7 @@ func (h *Handler) sessionOf(w http.ResponseWriter, r *http.Request, m wire.Messa
 		h.noRoom(w, m)
 		return nil, false
 	}
+	h.gather(r.Context(), adopted)
 	return adopted, true
 }
 
@@ -60,8 +62,14 @@ func (h *Handler) sessionElsewhere(w http.ResponseWriter, r *http.Request, m wir
 		fail(w, http.StatusNotFound, m.ID, codeUnavailable, "the session is not known: initialize again")
 		return nil, false
 	}
+	if isForwarded(r) && h.leaving.Err() != nil {
+		// Who has forwarded it can go on with the session, and will not have to stop.
+		w.Header().Set(headerHop, hopLeaving)
+		shuttingDown(w, m.ID)
+		return nil, false
+	}
 	for range maxForwards {
-		owner := h.replicas.ownerOf(r.Context(), name, sealed.Owner)
+		owner := h.ownerOf(r.Context(), name, sealed.Owner)
 		if h.forward(w, r, owner, body) {
 			return nil, false
 		}
@@ -81,7 +89,7 @@ func (h *Handler) sessionElsewhere(w http.ResponseWriter, r *http.Request, m wir
 		wire.SamplingCapability{Declared: sealed.CallerSampling, Tools: sealed.CallerTools},
 		wire.SamplingCapability{Declared: sealed.DeclaredSampling, Tools: sealed.DeclaredTools})
 	s.name, s.owner, s.version = name, sealed.Owner, sealed.Version
-	s.adopted = sealed.Owner != h.replicas.self
+	s.adopted, s.unsure = sealed.Owner != h.replicas.self, true
 	s.header = inSession(r.Header, s)
 	return s, true
 }
@@ -158,6 +166,7 @@ func callerHeader(out, server http.Header, s *session) {
 		out[name] = values
 	}
 	removeHopByHop(out)
+	out.Del(headerHop)
 	if _, named := out[wire.HeaderSession]; named {
 		setSession(out, s.name)
 	}
@@ -200,7 +209,7 @@ func (h *Handler) verify(w http.ResponseWriter, r *http.Request, s *session, hea
 func (h *Handler) release(s *session) {
 	s.release()
 	if h.leaving.Err() != nil {
-		s.quiesce()
+		h.quiesce(s)
 	}
 	if s.id == "" || s.isProven() {
 		return

@@ -16,7 +16,9 @@
 //
 // The caller knows a session by a sealed name, which says where it lives and what
 // was agreed. A request of one that is not held here is forwarded to the replica
-// that owns it (replicas); where that is this one, it is taken over (adopt).
+// that owns it (replicas); where that is this one, it is taken over (adopt), and
+// the others let go of it first (handover). What is let go of lives on elsewhere:
+// its stream is not given up before the server has noticed (leave).
 //
 // With the older HTTP+SSE transport a GET of the caller begins the session, which
 // lives as long as that stream: messages are posted to the endpoint that it
@@ -37,8 +39,8 @@
 // the session is over.
 //
 // A session that is idle for too long, or makes room for others, is forgotten here
-// only: its name stays good. A handler that drains lets go of the GET streams of
-// sessions without a running call, and serves whatever comes until it is closed.
+// only: its name stays good. A handler that drains lets go of the sessions without
+// a running call, and serves whatever comes until it is closed.
 //
 // # What a server can cost
 //

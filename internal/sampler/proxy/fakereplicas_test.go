@@ -235,7 +235,7 @@ func newSet(t *testing.T, server http.Handler, n int, modify ...func(*Options)) 
 	}
 	dns := &fakeDNS{}
 	port := "0"
-	var set []*fakeReplica
+	var listeners []net.Listener
 	var addresses []string
 	for i := range n {
 		ip := fmt.Sprint("127.0.0.", i+1)
@@ -244,6 +244,12 @@ func newSet(t *testing.T, server http.Handler, n int, modify ...func(*Options)) 
 			t.Fatal(err)
 		}
 		_, port, _ = net.SplitHostPort(listener.Addr().String())
+		listeners = append(listeners, listener)
+		addresses = append(addresses, ip)
+	}
+	dns.set("samplers.example", addresses...)
+	var set []*fakeReplica
+	for i, listener := range listeners {
 		sealer, err := seal.NewSealer(replicaKey)
 		if err != nil {
 			t.Fatal(err)
@@ -268,9 +274,7 @@ func newSet(t *testing.T, server http.Handler, n int, modify ...func(*Options)) 
 			h.Close()
 			front.Close()
 		})
-		set = append(set, &fakeReplica{Handler: h, ip: ip, endpoint: front.URL + "/mcp", front: front})
-		addresses = append(addresses, ip)
+		set = append(set, &fakeReplica{Handler: h, ip: addresses[i], endpoint: front.URL + "/mcp", front: front})
 	}
-	dns.set("samplers.example", addresses...)
 	return set, dns
 }

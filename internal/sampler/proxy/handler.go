@@ -175,7 +175,7 @@ func (h *Handler) servePlain(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) Drain() {
 	h.drain()
 	for _, s := range h.sessions.all() {
-		s.quiesce()
+		h.quiesce(s)
 	}
 }
 
@@ -191,9 +191,11 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 		}
 	}
 	var err error
-	for err == nil && !h.closeQuiet() {
+	for closed := false; err == nil && !closed; {
 		select {
 		case <-h.whenQuiet():
+			h.letGoOfAll()
+			closed = h.closeQuiet()
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -311,48 +313,9 @@ func (h *Handler) expireIdle() {
 			return
 		case now := <-tick.C:
 			for _, s := range h.sessions.idleSince(now.Add(-h.opts.IdleTimeout)) {
-				s.end()
+				h.letGo(s)
 				h.opts.Logger.Debug("session expired", "session", s.digest)
 			}
-		}
-	}
-}
-
-// handOverTime is how often it is looked for sessions that another replica is to
-// serve.
-const handOverTime = 2 * time.Second
-
-// handOver lets go of sessions that began at another replica and went on here,
-// when that one is back or more replicas have come. Till then they are served
-// here by whoever gets their requests.
-func (h *Handler) handOver() {
-	tick := time.NewTicker(handOverTime)
-	defer tick.Stop()
-	for {
-		select {
-		case <-h.ctx.Done():
-			return
-		case <-tick.C:
-			h.handOverIdle()
-		}
-	}
-}
-
-func (h *Handler) handOverIdle() {
-	reached := map[string]bool{h.replicas.self: false}
-	for _, s := range h.sessions.all() {
-		if !s.adopted {
-			continue
-		}
-		owner := h.replicas.ownerOf(h.ctx, s.name, s.owner)
-		reachable, asked := reached[owner]
-		if !asked {
-			reachable = h.replicas.reachable(h.ctx, owner)
-			reached[owner] = reachable
-		}
-		if reachable && h.sessions.takeOut(s) {
-			s.end()
-			h.opts.Logger.Debug("a session goes on at its own replica", "session", s.digest, "replica", owner)
 		}
 	}
 }

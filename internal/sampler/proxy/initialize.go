@@ -155,7 +155,7 @@ func (h *Handler) begin(s *session, header http.Header) {
 	s.accept(header)
 	gone, ok := h.sessions.put(s)
 	for _, other := range gone {
-		other.end()
+		h.letGo(other)
 	}
 	if !ok {
 		// The room was taken since it was looked for. The session goes on, taken

@@ -40,6 +40,11 @@ type listener struct {
 	mu sync.Mutex
 	// running ends the stream that is held; nil where there is none.
 	running context.CancelFunc
+	// stream is that stream once it is open.
+	stream *serverStream
+	// left, where set, is closed once the stream that is given up has ended. No other
+	// one is begun then.
+	left chan struct{}
 	// refused is the status by which the server said that it has no stream; 0
 	// where it did not.
 	refused int
@@ -74,7 +79,7 @@ func (l *listener) retry() { l.begin(true) }
 func (l *listener) begin(again bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.running != nil || l.session.ctx.Err() != nil {
+	if l.running != nil || l.left != nil || l.session.ctx.Err() != nil {
 		return
 	}
 	if l.refused != 0 && !(again && mayPass(l.refused)) {
@@ -86,16 +91,6 @@ func (l *listener) begin(again bool) {
 	if !l.handler.spawn(func() { l.run(ctx, attempts{}) }) {
 		l.running = nil
 		cancel()
-	}
-}
-
-// suspend gives the stream up until it is started again.
-func (l *listener) suspend() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.running != nil {
-		l.running()
-		l.running, l.paused = nil, false
 	}
 }
 
@@ -178,17 +173,18 @@ func (l *listener) run(ctx context.Context, a attempts) {
 	held := false
 	defer func() {
 		if !held {
-			l.over(ctx)
+			l.over()
 		}
 	}()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !l.isLeft() {
 		a.opened = time.Now()
 		stream, end, err := l.open(ctx, a.lastID)
 		if stream != nil {
+			l.opened(stream)
 			// In a goroutine of its own, as opening takes a deep stack, which would
 			// stay as long as the stream.
 			if held = l.handler.spawn(func() { l.hold(ctx, a, stream) }); !held {
-				_ = stream.Close()
+				stream.close()
 			}
 			return
 		}
@@ -199,15 +195,15 @@ func (l *listener) run(ctx context.Context, a attempts) {
 }
 
 // hold reads the stream to its end.
-func (l *listener) hold(ctx context.Context, a attempts, stream io.ReadCloser) {
+func (l *listener) hold(ctx context.Context, a attempts, stream *serverStream) {
 	goesOn := false
 	defer func() {
 		if !goesOn {
-			l.over(ctx)
+			l.over()
 		}
 	}()
-	end, err := l.read(ctx, stream, a.lastID != "")
-	_ = stream.Close()
+	end, err := l.read(ctx, stream.body, a.lastID != "")
+	l.closed(stream, err)
 	if l.again(ctx, &a, end, err) {
 		goesOn = true
 		l.run(ctx, a)
@@ -215,19 +211,20 @@ func (l *listener) hold(ctx context.Context, a attempts, stream io.ReadCloser) {
 }
 
 // over notes that nobody holds the stream any more.
-func (l *listener) over(ctx context.Context) {
+func (l *listener) over() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ctx.Err() == nil { // else it was given up
-		l.running()
-		l.running = nil
+	l.running()
+	l.running, l.stream = nil, nil
+	if l.left != nil {
+		close(l.left)
 	}
 }
 
 // again waits until the stream is to be opened again. It is false where it is
 // not.
 func (l *listener) again(ctx context.Context, a *attempts, end streamEnd, err error) bool {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || l.isLeft() {
 		return false
 	}
 	if a.lastID != "" && (end.refused == http.StatusBadRequest || end.refused == http.StatusNotFound) {
@@ -274,7 +271,7 @@ func (l *listener) again(ctx context.Context, a *attempts, end streamEnd, err er
 func (l *listener) pause(ctx context.Context, delay time.Duration) {
 	l.settle(ctx, 0) // calls that wait for a header now know that none comes
 	l.mu.Lock()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || l.left != nil {
 		l.mu.Unlock()
 		return
 	}
@@ -333,14 +330,15 @@ type streamEnd struct {
 }
 
 // open asks the server for its stream. That is nil where there is none.
-func (l *listener) open(ctx context.Context, lastID string) (io.ReadCloser, streamEnd, error) {
+func (l *listener) open(ctx context.Context, lastID string) (*serverStream, streamEnd, error) {
 	caller, _ := l.session.latestHeader()
 	header := ownHeader(caller, l.session)
 	header.Set("Accept", "text/event-stream")
 	if lastID != "" {
 		header.Set(headerLastEventID, lastID)
 	}
-	resp, err := l.handler.send(ctx, l.session.address, http.MethodGet, "", header, nil)
+	stream := &serverStream{}
+	resp, err := l.handler.send(stream.trace(ctx), l.session.address, http.MethodGet, "", header, nil)
 	if err != nil {
 		return nil, streamEnd{}, err
 	}
@@ -353,13 +351,11 @@ func (l *listener) open(ctx context.Context, lastID string) (io.ReadCloser, stre
 				l.session.accept(caller)
 			}
 			l.settle(ctx, 0)
-			if body == resp.Body {
-				return resp.Body, end, nil
+			stream.body, stream.closer = body, resp.Body
+			if resp.ProtoMajor != 1 {
+				stream.conn = nil // it carries others too
 			}
-			return struct {
-				io.Reader
-				io.Closer
-			}{body, resp.Body}, end, nil
+			return stream, end, nil
 		}
 		end.refused = http.StatusMethodNotAllowed
 	case resp.StatusCode == http.StatusConflict:

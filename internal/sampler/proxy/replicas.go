@@ -31,6 +31,9 @@ const (
 	hopTime = time.Hour
 	// hopKept is how long one is used.
 	hopKept = 5 * time.Minute
+	// hopLeaving is what a replica that is to end answers there to a request that was
+	// forwarded to it, for a session that it does not hold.
+	hopLeaving = "leaving"
 	// replicasKept is how long the addresses of the replicas are believed, and
 	// lookupTime how long looking them up may take.
 	replicasKept = time.Second
@@ -39,7 +42,11 @@ const (
 	// cannot be reached counts as gone for goneTime.
 	replicaDialTime = time.Second
 	goneTime        = 5 * time.Second
+	// leftTime is how long one is asked for sessions whose name is not found any more.
+	leftTime = 5 * time.Minute
 )
+
+var errReplicaLeaves = errors.New("the replica ends")
 
 var hopBound = []byte("forwarded by another replica")
 
@@ -64,13 +71,16 @@ type replicas struct {
 	// gone are the addresses that could not be reached, and until when they
 	// are not tried again.
 	gone map[string]time.Time
+	// left are addresses that were found before, and when they were missed: replicas
+	// that drain still hold sessions.
+	left map[string]time.Time
 	// hop is the mark that is used, since hopSealed.
 	hop       string
 	hopSealed time.Time
 }
 
 func newReplicas(o *Options) (*replicas, error) {
-	r := &replicas{lookup: o.LookupNetIP, gone: map[string]time.Time{}}
+	r := &replicas{lookup: o.LookupNetIP, gone: map[string]time.Time{}, left: map[string]time.Time{}}
 	if o.Replicas == "" {
 		return r, nil
 	}
@@ -163,6 +173,16 @@ func (r *replicas) all(ctx context.Context) []string {
 		set = append(set, net.JoinHostPort(ip.Unmap().String(), r.port))
 	}
 	slices.Sort(set)
+	for _, address := range r.set {
+		if !slices.Contains(set, address) {
+			r.left[address] = r.asked
+		}
+	}
+	for address, missed := range r.left {
+		if r.asked.Sub(missed) > leftTime || slices.Contains(set, address) {
+			delete(r.left, address)
+		}
+	}
 	r.set = slices.Compact(set)
 	return r.set
 }
@@ -183,16 +203,37 @@ func (r *replicas) mayReturn(ctx context.Context, address string) bool {
 	return r.host != "" && slices.Contains(r.all(ctx), address)
 }
 
+// others returns the addresses of the replicas that may hold sessions, beside this
+// one: also of those that end and are not to get requests any more.
+func (r *replicas) others(ctx context.Context) []string {
+	others := slices.Clone(r.current(ctx))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for address := range r.left {
+		others = append(others, address)
+	}
+	return slices.DeleteFunc(others, func(address string) bool { return address == r.self })
+}
+
 // lost notes that a replica could not be reached.
 func (r *replicas) lost(address string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gone[address] = time.Now().Add(goneTime)
+	delete(r.left, address)
 }
 
-// ownerOf returns the replica that serves a session which is not held here.
-func (r *replicas) ownerOf(ctx context.Context, name, owner string) string {
-	return chooseOwner(r.current(ctx), r.self, name, owner)
+// ownerOf returns the replica that serves a session which is not held here. One
+// that is to end gives it to another one, if there is any.
+func (h *Handler) ownerOf(ctx context.Context, name, owner string) string {
+	set := h.replicas.current(ctx)
+	if h.leaving.Err() != nil {
+		isSelf := func(address string) bool { return address == h.replicas.self }
+		if set = slices.DeleteFunc(slices.Clone(set), isSelf); isSelf(owner) && len(set) > 0 {
+			owner = ""
+		}
+	}
+	return chooseOwner(set, h.replicas.self, name, owner)
 }
 
 // chooseOwner returns which of the replicas serves a session: the one that began
@@ -265,6 +306,9 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, owner string, 
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
+			if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get(headerHop) == hopLeaving {
+				return errReplicaLeaves
+			}
 			if isStream {
 				resp.Body = &leavingBody{ReadCloser: resp.Body, leaving: h.leaving}
 			}
@@ -284,7 +328,7 @@ func (h *Handler) notForwarded(w http.ResponseWriter, r *http.Request, owner str
 	if h.callerLeft(r) {
 		panic(http.ErrAbortHandler)
 	}
-	if notReached(err) {
+	if notReached(err) || errors.Is(err, errReplicaLeaves) {
 		h.opts.Logger.Info("a replica cannot be reached: its sessions go on elsewhere", "replica", owner, "error", err)
 		h.replicas.lost(owner)
 		return false
@@ -347,7 +391,12 @@ func (h *Handler) fromReplica(w http.ResponseWriter, r *http.Request) (*http.Req
 	if len(marks) == 0 {
 		return r, true
 	}
-	if _, err := h.opts.Sealer.OpenState(strings.Join(marks, ","), hopBound, time.Now()); err != nil {
+	mark := strings.Join(marks, ",")
+	if name, err := h.opts.Sealer.OpenState(mark, letGoBound, time.Now()); err == nil {
+		h.serveLetGo(w, r, string(name))
+		return nil, false
+	}
+	if _, err := h.opts.Sealer.OpenState(mark, hopBound, time.Now()); err != nil {
 		unread(w, r, http.NewResponseController(w))
 		fail(w, http.StatusBadRequest, nil, codeInvalidRequest, "the header "+headerHop+" is for samplers among themselves: leave it out")
 		return nil, false

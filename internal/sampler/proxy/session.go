@@ -56,8 +56,20 @@ type session struct {
 	users    int
 	streams  int
 	lastUsed time.Time
-	calls    map[*call]struct{}
-	answers  map[*answer]struct{}
+	// unused, where set, is closed once there are no users and no answers.
+	unused chan struct{}
+	// unsure means that another replica may hold the session too, gathering is closed
+	// when it is known.
+	unsure    bool
+	gathering chan struct{}
+	// wanted means that another replica has asked for the session while it was busy,
+	// and will again.
+	wanted bool
+	// gone is closed once the server's stream of a session that was let go of has
+	// ended. It belongs to the table of sessions.
+	gone    chan struct{}
+	calls   map[*call]struct{}
+	answers map[*answer]struct{}
 	// taken are the sampling requests that were taken off, by their id, and
 	// events the same with the event they came in.
 	taken, events recent
@@ -202,24 +214,31 @@ func (s *session) release() {
 	defer s.mu.Unlock()
 	s.users--
 	s.lastUsed = time.Now()
+	s.noteUnused()
+}
+
+// noteUnused tells who waits for that that nobody uses the session. s.mu is held.
+func (s *session) noteUnused() {
+	if s.unused != nil && s.users == 0 && len(s.answers) == 0 {
+		close(s.unused)
+		s.unused = nil
+	}
+}
+
+// whenUnused returns a channel that is closed once nobody uses the session. It is
+// called once.
+func (s *session) whenUnused() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	unused := make(chan struct{})
+	s.unused = unused
+	s.noteUnused()
+	return unused
 }
 
 // busy reports whether anything but GET streams of the caller is under way. s.mu
 // is held.
 func (s *session) busy() bool { return s.users > s.streams || len(s.answers) > 0 }
-
-// quiesce lets go of the GET streams, of the caller and of the server, if
-// nothing waits for what comes on them. The next exchange opens the server's
-// again.
-func (s *session) quiesce() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.listener == nil || s.busy() {
-		return
-	}
-	s.listener.suspend()
-	s.listener.log.endStreams()
-}
 
 // beginStream notes that an exchange is a GET stream of the caller.
 func (s *session) beginStream() {
@@ -309,6 +328,7 @@ func (s *session) endAnswer(a *answer) {
 		s.answers = nil
 	}
 	s.lastUsed = time.Now()
+	s.noteUnused()
 }
 
 func (s *session) cancelAnswers(cause error, match func(*answer) bool) {

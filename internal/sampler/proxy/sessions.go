@@ -12,10 +12,13 @@ type sessions struct {
 
 	mu     sync.Mutex
 	byName map[string]*session
+	// leaving are the sessions that were taken out and whose stream the server has
+	// not ended yet.
+	leaving map[string]*session
 }
 
 func newSessions(limit func() int) *sessions {
-	return &sessions{max: limit, byName: map[string]*session{}}
+	return &sessions{max: limit, byName: map[string]*session{}, leaving: map[string]*session{}}
 }
 
 func (t *sessions) len() int {
@@ -53,8 +56,8 @@ func (t *sessions) use(name string) *session {
 }
 
 // adopt stores s, or finds the session that has its name, and counts a user of
-// it. gone is a session that had to give room; the caller must end it. There may
-// be no room; then the result is nil.
+// it. gone is a session that had to give room; the caller must let go of it. There
+// may be no room; then the result is nil.
 func (t *sessions) adopt(s *session) (held, gone *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,12 +75,12 @@ func (t *sessions) adopt(s *session) (held, gone *session) {
 }
 
 // put stores s and counts a user of it. gone are a session that had its name and
-// one that had to give room; the caller must end them.
+// one that had to give room; the caller must let go of them.
 func (t *sessions) put(s *session) (gone []*session, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if before := t.byName[s.name]; before != nil {
-		delete(t.byName, s.name)
+		t.part(before)
 		gone = append(gone, before)
 	}
 	evicted, ok := t.makeRoom()
@@ -139,8 +142,58 @@ func (t *sessions) makeRoom() (evicted *session, ok bool) {
 	if evicted = t.longIdle(); evicted == nil {
 		return nil, false
 	}
-	delete(t.byName, evicted.name)
+	t.part(evicted)
 	return evicted, true
+}
+
+// part takes a session out that the caller must let go of. t.mu is held.
+func (t *sessions) part(s *session) {
+	delete(t.byName, s.name)
+	s.gone = make(chan struct{})
+	t.leaving[s.name] = s
+}
+
+// left notes that the server has ended the stream of a session that was taken out.
+func (t *sessions) left(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(s.gone)
+	if t.leaving[s.name] == s {
+		delete(t.leaving, s.name)
+	}
+}
+
+// whenLeft returns a channel that is closed once nothing is held any more of a
+// session that was taken out; nil where there is nothing to wait for.
+func (t *sessions) whenLeft(name string) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.leaving[name]; s != nil {
+		return s.gone
+	}
+	return nil
+}
+
+// allLeaving is whenLeft for all sessions that were taken out.
+func (t *sessions) allLeaving() (left []<-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.leaving {
+		left = append(left, s.gone)
+	}
+	return left
+}
+
+// takeAll takes all sessions out.
+func (t *sessions) takeAll() []*session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]*session, 0, len(t.byName))
+	for _, s := range t.byName {
+		t.part(s)
+		all = append(all, s)
+	}
+	return all
 }
 
 func (t *sessions) remove(s *session) {
@@ -151,8 +204,10 @@ func (t *sessions) remove(s *session) {
 	}
 }
 
-// takeOut takes out a session in which nothing is under way but GET streams.
-func (t *sessions) takeOut(s *session) bool {
+// takeOut takes out a session in which nothing is under way but GET streams. asked
+// is whether another replica wants it; then it is kept for that one while it is
+// busy.
+func (t *sessions) takeOut(s *session, asked bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byName[s.name] != s {
@@ -161,9 +216,13 @@ func (t *sessions) takeOut(s *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.busy() {
+		s.wanted = s.wanted || asked
 		return false
 	}
-	delete(t.byName, s.name)
+	if s.wanted && !asked {
+		return false
+	}
+	t.part(s)
 	return true
 }
 
@@ -172,9 +231,9 @@ func (t *sessions) idleSince(then time.Time) []*session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var expired []*session
-	for name, s := range t.byName {
+	for _, s := range t.byName {
 		if since, idle := s.idleFrom(); idle && since.Before(then) {
-			delete(t.byName, name)
+			t.part(s)
 			expired = append(expired, s)
 		}
 	}

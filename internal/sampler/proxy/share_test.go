@@ -64,6 +64,7 @@ func TestASharedStreamBringsEverything(t *testing.T) {
 	endpoint, h := newFront(t, &fakeServer{get: get})
 	name := begin(t, endpoint)
 	_, resp := streamOf(t, endpoint, name)
+	s := h.sessions.get(name)
 	want := "id: 1\ndata: x\n\ndata: " + strings.Repeat("large ", 25_000) + "\n\nid: 2\r\ndata: last\r\n\r\n"
 	done := make(chan struct{})
 	go func() {
@@ -84,7 +85,7 @@ func TestASharedStreamBringsEverything(t *testing.T) {
 		t.Errorf("the stream ended with %q, error %v", rest, err)
 	}
 	eventually(t, "the session is in use no more", func() bool {
-		_, idle := h.sessions.get(name).idleFrom()
+		_, idle := s.idleFrom()
 		return idle && h.open.Load() == 0
 	})
 }
