@@ -74,7 +74,7 @@ credentials: do not make it public.`,
 			if err := fromEnvironment(cmd); err != nil {
 				return err
 			}
-			o.Log, o.Version = log, version
+			o.Log, o.Audit, o.Version = log, cmd.OutOrStdout(), version
 			tuneGC()
 			s, err := sampler.New(o)
 			if err != nil {

@@ -44,7 +44,8 @@ func (s *Server) report() statusz.Report {
 		ConfigHash: snap.hash,
 		SessionKey: s.live.sessionKey(),
 		Providers:  snap.engine.Status(),
-		Files:      filesOf(&snap.cfg.Upstream),
+		Store:      s.live.limiter.Status(),
+		Files:      filesOf(snap.cfg),
 		Server:     s.found(),
 		Sessions:   s.live.handler.Load().Sessions(),
 	}

@@ -14,8 +14,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/audit"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/engine"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/limits"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/proxy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/roots"
@@ -40,6 +42,7 @@ type snapshot struct {
 type live struct {
 	log          *slog.Logger
 	telemetry    *telemetry.Telemetry
+	audit        *audit.Log
 	drainTimeout time.Duration
 	// advertise is where other replicas reach this sampler.
 	advertise string
@@ -54,6 +57,8 @@ type live struct {
 	draining bool
 	closed   bool
 	beside   sync.WaitGroup
+	// limiter outlives policies: what was used stays used.
+	limiter *limits.Limiter
 	// sealer is made with the key in keyFile.
 	sealer  *seal.Sealer
 	keyFile string
@@ -63,6 +68,9 @@ type live struct {
 
 func newLive(o *Options, t *telemetry.Telemetry) *live {
 	l := &live{log: o.Log, telemetry: t, drainTimeout: o.DrainTimeout, advertise: o.Advertise}
+	if o.Audit != nil {
+		l.audit = audit.New(o.Audit)
+	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	return l
 }
@@ -97,7 +105,14 @@ func (l *live) use(c *config.Effective) error {
 			return err
 		}
 	}
-	options := engine.Options{Server: c.Server, Policy: c.Policy, Logger: l.log, Telemetry: l.telemetry}
+	limiter, err := l.limiterOf(c)
+	if err != nil {
+		return err
+	}
+	options := engine.Options{
+		Server: c.Server, Policy: c.Policy, ConfigHash: hash,
+		Limiter: limiter, Audit: l.audit, Logger: l.log, Telemetry: l.telemetry,
+	}
 	if before != nil {
 		if err := mounted(c); err != nil {
 			return err
@@ -124,8 +139,14 @@ func (l *live) use(c *config.Effective) error {
 			l.log.Warn("the key of a provider is missing", "provider", p.Name, "key", p.CredentialRef, "detail", p.Detail)
 		}
 	}
+	if err := limiter.Configure(limitsOf(c)); err != nil {
+		return fmt.Errorf("use the policy's limits: %w", err)
+	}
 	ctx, stop := context.WithCancel(l.ctx)
 	l.beside.Go(func() { eng.Run(ctx) })
+	if before != nil {
+		before.engine.SupersededBy(eng)
+	}
 	l.snap.Store(&snapshot{cfg: c, hash: hash, engine: eng, stop: stop})
 	if before != nil {
 		before.stop()
@@ -146,6 +167,28 @@ func (l *live) use(c *config.Effective) error {
 		l.waiting = nil
 	}
 	return nil
+}
+
+// limiterOf returns the limiter of all policies, made for the first of them; l.mu
+// is held.
+func (l *live) limiterOf(c *config.Effective) (*limits.Limiter, error) {
+	if l.limiter != nil {
+		return l.limiter, nil
+	}
+	limiter, err := limits.New(limits.Options{Server: c.Server, Limits: limitsOf(c), Logger: l.log})
+	if err != nil {
+		return nil, fmt.Errorf("use the policy's limits: %w", err)
+	}
+	l.limiter = limiter
+	l.beside.Go(func() { limiter.Run(l.ctx) })
+	return limiter, nil
+}
+
+func limitsOf(c *config.Effective) config.SamplingLimits {
+	if c.Policy == nil {
+		return config.SamplingLimits{}
+	}
+	return c.Policy.Limits
 }
 
 func settings(c *config.Effective) proxy.Settings {
@@ -220,5 +263,5 @@ func (l *live) Answer(ctx context.Context, s proxy.Session, params json.RawMessa
 }
 
 func policySession(s proxy.Session) policy.Session {
-	return policy.Session{Caller: s.Caller, Declared: s.Declared, CallerUnknown: s.CallerUnknown}
+	return policy.Session{Caller: s.Caller, Declared: s.Declared, CallerUnknown: s.CallerUnknown, InCall: s.InCall}
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -64,7 +65,9 @@ type Options struct {
 	SettleTime time.Duration
 	// Version is the sampler's own.
 	Version string
-	Log     *slog.Logger
+	// Audit takes the audit records, a line each; nil drops them.
+	Audit io.Writer
+	Log   *slog.Logger
 }
 
 // Server is a sampler.

@@ -4,6 +4,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -113,13 +114,15 @@ func (l *Log) Write(r *Record) error {
 		return nil
 	}
 	r.Type = Type
-	line, err := json.Marshal(r)
-	if err != nil {
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false) // content is often code
+	if err := enc.Encode(r); err != nil {
 		return fmt.Errorf("write an audit record: %w", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, err := l.w.Write(append(line, '\n')); err != nil {
+	if _, err := l.w.Write(line.Bytes()); err != nil {
 		return fmt.Errorf("write an audit record: %w", err)
 	}
 	return nil

@@ -4,23 +4,29 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
-	"strings"
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/limits"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
-// Reasons for metrics and the log beside those of the policy and the kinds of
-// failure of a provider.
+// Reasons for metrics and the audit record beside those of the policy and the
+// kinds of failure of a provider.
 const (
 	reasonInvalidParams      = "InvalidParams"
 	reasonUnsupportedContent = "UnsupportedContent"
 	reasonInternal           = "Internal"
+	reasonLimitExceeded      = "LimitExceeded"
+	reasonLimitUnavailable   = "LimitStoreUnavailable"
+	reasonTimeout            = "TimeoutExceeded"
+	reasonCanceled           = "Canceled"
+	reasonPolicyChanged      = "PolicyChanged"
 )
 
 // errorText is what a server is told about a failure: enough to tell a user what
@@ -36,99 +42,163 @@ var errorText = map[provider.Kind]string{
 	provider.KindFailed:       "the model provider failed",
 	provider.KindInvalid:      "the model provider gave an answer that cannot be used",
 	provider.KindMalformed:    "the model made a tool call whose arguments are not a JSON object",
+	provider.KindUnavailable:  "the model provider failed several times: try again in a moment",
 }
 
-// outcome is what the log and the metrics say about one request.
-type outcome struct {
-	decision  telemetry.Decision
-	reason    string
-	model     *config.Model // nil if none was chosen
-	usage     provider.Usage
-	stop      string
-	failure   *provider.Error
-	callStart time.Time // zero if no model was called
-	took      time.Duration
-	callTook  time.Duration
-}
+// errTimeout is why a request ends that took longer than the policy's limit.
+var errTimeout = errors.New("the policy's timeout is over")
 
 // Answer serves one sampling request of the session that the log calls
 // sessionID: a result or an error, never both and never neither. When ctx ends,
-// the model call does too. report writes the log record and the metrics: it is to
-// be called once, when nobody waits for the answer any more.
+// the model call does too. report writes the audit record and the metrics: it is
+// to be called once, when nobody waits for the answer any more.
 func (e *Engine) Answer(ctx context.Context, sessionID string, s policy.Session, params json.RawMessage) (result json.RawMessage, failure *wire.Error, report func()) {
-	start := time.Now()
-	var o outcome
-	result, failure = e.answer(ctx, s, params, &o)
-	end := time.Now()
-	o.took = end.Sub(start)
-	if !o.callStart.IsZero() {
-		o.callTook = end.Sub(o.callStart)
+	o := &outcome{start: time.Now(), session: sessionID, raw: params}
+	result, failure = e.answer(ctx, s, o)
+	o.took = time.Since(o.start)
+	o.failed = failure
+	if failure == nil {
+		o.result = result
 	}
-	return result, failure, func() { e.report(ctx, sessionID, &o) }
+	return result, failure, func() { e.report(o) }
 }
 
-func (e *Engine) answer(ctx context.Context, s policy.Session, raw json.RawMessage, o *outcome) (json.RawMessage, *wire.Error) {
+func (e *Engine) answer(ctx context.Context, s policy.Session, o *outcome) (json.RawMessage, *wire.Error) {
 	if e.policy == nil {
 		_, refusal := policy.Decide(nil, s, nil)
 		return nil, o.refuse(refusal)
 	}
-	params, invalid := wire.DecodeSamplingParams(raw)
+	params, invalid := wire.DecodeSamplingParams(o.raw)
 	if invalid != nil {
 		o.decision, o.reason = telemetry.Invalid, reasonInvalidParams
 		return nil, invalid
 	}
+	o.asked = params
 	decision, refusal := policy.Decide(e.policy, s, params)
 	if refusal != nil {
 		return nil, o.refuse(refusal)
 	}
-	o.model = &decision.Candidates[0]
-	target := e.target(o.model.Provider)
-	if target == nil { // validation prevents it
-		return nil, o.fail(&provider.Error{Kind: provider.KindMissingKey, Detail: "the policy has no such provider"})
+	o.policy = decision
+	if limit := time.Duration(e.policy.Limits.Timeout); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeout)
+		defer cancel()
 	}
-	o.callStart = time.Now()
-	response, err := target.call(ctx, newRequest(o.model, &decision.Params))
+	lease, failure := e.acquire(ctx, decision, o)
+	if failure != nil {
+		return nil, failure
+	}
+	// Counted however this ends, also by a panic.
+	defer func() { lease.Done(o.used()) }()
+
+	response, err := e.ask(ctx, decision, e.from(o.session), o)
 	if err != nil {
 		return nil, o.fail(err)
 	}
+	o.response = response
+	o.redactions = e.policy.RedactResult(&response.Result)
 	result, err := response.Result.MarshalJSON()
 	if err != nil {
 		o.decision, o.reason = telemetry.Failed, reasonInternal
 		return nil, &wire.Error{Code: wire.CodeInternal, Message: errorText[provider.KindInvalid]}
 	}
 	o.decision, o.reason = telemetry.Answered, string(decision.Reason)
-	o.usage, o.stop = response.Usage, response.Result.StopReason
 	return result, nil
 }
 
-func newRequest(m *config.Model, params *wire.SamplingParams) provider.Request {
-	req := provider.Request{
-		Model:         m.Model,
-		Messages:      params.Messages,
-		SystemPrompt:  *params.SystemPrompt,
-		Temperature:   params.Temperature,
-		MaxTokens:     params.MaxTokens,
-		StopSequences: params.StopSequences,
-		Tools:         params.Tools,
+// acquire waits for the request's turn.
+func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (*limits.Lease, *wire.Error) {
+	if e.limiter == nil {
+		return &limits.Lease{}, nil
 	}
-	if params.ToolChoice != nil {
-		req.ToolChoice = params.ToolChoice.Mode
+	size := estimate(&d.Params)
+	begin := time.Now()
+	lease, err := e.limiter.Acquire(ctx, limits.Ask{Session: o.session, Likely: size.likely, Most: size.most})
+	o.queued = time.Since(begin)
+	if err == nil {
+		return lease, nil
 	}
-	return req
+	var (
+		exceeded    *limits.Exceeded
+		unavailable *limits.Unavailable
+	)
+	switch {
+	case errors.As(err, &exceeded):
+		return nil, o.reject(reasonLimitExceeded, limitText(exceeded))
+	case errors.As(err, &unavailable):
+		return nil, o.reject(reasonLimitUnavailable, "the sampling policy's limits cannot be checked now: try again later")
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return nil, o.reject(reasonTimeout, fmt.Sprintf("the sampling policy's limit timeout (%s) was over before it was the request's turn", e.policy.Limits.Timeout))
+	default:
+		o.decision, o.reason = telemetry.Canceled, reasonCanceled
+		return nil, &wire.Error{Code: wire.CodeInternal, Message: errorText[provider.KindCanceled]}
+	}
 }
 
-// call asks the provider within its time and remembers how it went.
-func (t *target) call(ctx context.Context, req provider.Request) (*provider.Response, error) {
-	callCtx, cancel := context.WithTimeout(ctx, time.Duration(t.config.Timeout))
-	defer cancel()
-	response, err := t.client.CreateMessage(callCtx, req)
-	if err != nil && ctx.Err() != nil {
-		// Nobody waits any more. Whatever the adapter made of that is not the
-		// provider's fault.
-		return nil, &provider.Error{Kind: provider.KindCanceled, Detail: "canceled", Cause: err}
+func limitText(x *limits.Exceeded) string {
+	text := fmt.Sprintf("the sampling policy's limit %s (%d) is used up", x.Limit, x.Max)
+	if x.RetryAfter <= 0 {
+		return text + ": try again later"
 	}
-	t.health.answered(err)
-	return response, err
+	return fmt.Sprintf("%s: try again in %d s", text, int64(math.Ceil(x.RetryAfter.Seconds())))
+}
+
+func (e *Engine) from(session string) provider.Context {
+	return provider.Context{Server: e.server.Name, Namespace: e.server.Namespace, Session: session, Policy: e.policy.Name}
+}
+
+// outcome is what the audit record and the metrics say about one request.
+type outcome struct {
+	start    time.Time
+	session  string
+	raw      json.RawMessage
+	asked    *wire.SamplingParams // nil if they could not be read
+	decision telemetry.Decision
+	reason   string
+	policy   *policy.Decision // nil if it was not decided
+	model    *config.Model    // the one that was asked last; nil if none was
+	attempts []attempt
+	response *provider.Response // nil if no model answered
+	result   json.RawMessage
+	failed   *wire.Error
+	// redactions are those of the answer.
+	redactions []policy.Redaction
+	took       time.Duration
+	queued     time.Duration
+}
+
+// attempt is one call of a model.
+type attempt struct {
+	target *target
+	model  *config.Model
+	took   time.Duration
+	err    error
+}
+
+func (o *outcome) attempt(t *target, m *config.Model, took time.Duration, err error) {
+	o.attempts = append(o.attempts, attempt{t, m, took, err})
+}
+
+// used is how many tokens the request cost, as limits.Lease.Done wants it.
+func (o *outcome) used() int64 {
+	if o.response != nil {
+		if n := o.response.Usage.InputTokens + o.response.Usage.OutputTokens; n > 0 {
+			return n
+		}
+		return -1 // not counted by the provider
+	}
+	for _, a := range o.attempts {
+		var known *provider.Error
+		if !errors.As(a.err, &known) {
+			continue
+		}
+		switch known.Kind {
+		case provider.KindTimeout, provider.KindCanceled, provider.KindInvalid, provider.KindMalformed:
+			return -1 // the model may have worked all the same
+		default:
+		}
+	}
+	return 0
 }
 
 func (o *outcome) refuse(r *policy.Refusal) *wire.Error {
@@ -136,85 +206,28 @@ func (o *outcome) refuse(r *policy.Refusal) *wire.Error {
 	return &wire.Error{Code: r.Code, Message: r.Message}
 }
 
+func (o *outcome) reject(reason, text string) *wire.Error {
+	o.decision, o.reason = telemetry.Refused, reason
+	return &wire.Error{Code: wire.CodeRejected, Message: text}
+}
+
 func (o *outcome) fail(err error) *wire.Error {
+	if errors.Is(err, errWithdrawn) {
+		return o.reject(reasonPolicyChanged, "the sampling policy changed and no longer allows the model: ask again")
+	}
 	var unsupported *provider.UnsupportedError
 	if errors.As(err, &unsupported) {
 		o.decision, o.reason = telemetry.Invalid, reasonUnsupportedContent
 		return &wire.Error{Code: wire.CodeInvalidParams, Message: unsupported.What}
 	}
-	o.failure = asProviderError(err)
-	o.decision, o.reason = telemetry.Failed, string(o.failure.Kind)
-	if o.failure.Kind == provider.KindCanceled {
+	failure := asProviderError(err)
+	o.decision, o.reason = telemetry.Failed, string(failure.Kind)
+	if failure.Kind == provider.KindCanceled {
 		o.decision = telemetry.Canceled
 	}
-	text, ok := errorText[o.failure.Kind]
+	text, ok := errorText[failure.Kind]
 	if !ok {
 		text = errorText[provider.KindFailed]
 	}
 	return &wire.Error{Code: wire.CodeInternal, Message: text}
-}
-
-// report writes one log record and the metrics. The context may have ended:
-// they are written all the same.
-func (e *Engine) report(ctx context.Context, sessionID string, o *outcome) {
-	ctx = context.WithoutCancel(ctx)
-	e.telemetry.Request(o.decision, o.reason)
-	if !o.callStart.IsZero() && o.reason != reasonUnsupportedContent {
-		op := telemetry.Operation{
-			Provider:     e.family(o.model.Provider),
-			Model:        o.model.Model,
-			Duration:     o.callTook,
-			InputTokens:  o.usage.InputTokens,
-			OutputTokens: o.usage.OutputTokens,
-		}
-		if o.failure != nil {
-			op.ErrorType = string(o.failure.Kind)
-		}
-		e.telemetry.Operation(op)
-	}
-
-	level := slog.LevelDebug
-	switch o.decision {
-	case telemetry.Failed:
-		level = slog.LevelWarn
-	case telemetry.Refused, telemetry.Invalid:
-		level = slog.LevelInfo
-	case telemetry.Answered, telemetry.Canceled:
-	}
-	if e.log.Enabled(ctx, level) {
-		e.log.LogAttrs(ctx, level, "sampling request", e.attrs(sessionID, o)...)
-	}
-}
-
-func (e *Engine) attrs(sessionID string, o *outcome) []slog.Attr {
-	attrs := []slog.Attr{
-		slog.String("server", e.server.Name),
-		slog.String("session", sessionID),
-		slog.String("decision", string(o.decision)),
-		slog.String("reason", o.reason),
-		slog.Duration("duration", o.took),
-	}
-	if o.model != nil {
-		attrs = append(attrs, slog.String("provider", o.model.Provider), slog.String("model", o.model.Name))
-	}
-	if o.decision == telemetry.Answered {
-		attrs = append(attrs, slog.String("stopReason", o.stop),
-			slog.Int64("inputTokens", o.usage.InputTokens), slog.Int64("outputTokens", o.usage.OutputTokens))
-	}
-	if o.failure != nil {
-		attrs = append(attrs, slog.String("detail", o.failure.Detail))
-		if o.failure.Cause != nil {
-			attrs = append(attrs, slog.Any("cause", o.failure.Cause))
-		}
-	}
-	return attrs
-}
-
-// family is the metrics' name of a provider's type.
-func (e *Engine) family(name string) string {
-	t := e.target(name)
-	if t == nil || t.config.Type == config.ProviderOpenAI {
-		return "openai"
-	}
-	return strings.ToLower(string(t.config.Type))
 }

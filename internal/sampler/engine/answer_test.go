@@ -3,9 +3,11 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,8 +17,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/audit"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
@@ -77,10 +81,16 @@ func start(t *testing.T, model http.Handler, options Options, modifiers ...func(
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		e.transport.CloseIdleConnections()
+		closeIdle(e)
 		server.Close()
 	})
 	return e
+}
+
+func closeIdle(e *Engine) {
+	for _, t := range e.targets {
+		t.client.(client).CloseIdleConnections()
+	}
 }
 
 func withKeyFile(path string) func(*config.Policy) {
@@ -292,7 +302,7 @@ func TestErrors(t *testing.T) {
 			if tc.change != nil {
 				changes = append(changes, tc.change)
 			}
-			e := start(t, model, Options{Logger: debugLogger(&log)}, changes...)
+			e := start(t, model, Options{Audit: audit.New(&log)}, changes...)
 			got, werr := answerOf(t.Context(), e, tc.session, tc.params)
 			if werr == nil || got != nil {
 				t.Fatalf("result %s and error %v, want an error alone", got, werr)
@@ -304,9 +314,9 @@ func TestErrors(t *testing.T) {
 				t.Errorf("the model was asked %d times, want %d", n, tc.wantAsk)
 			}
 			if n := strings.Count(log.String(), "\n"); n != 1 {
-				t.Errorf("%d log records, want 1:\n%s", n, &log)
+				t.Errorf("%d records, want 1:\n%s", n, &log)
 			}
-			for what, text := range map[string]string{"error": werr.Message, "log": log.String(), "status": fmt.Sprint(e.Status())} {
+			for what, text := range map[string]string{"error": werr.Message, "record": log.String(), "status": fmt.Sprint(e.Status())} {
 				for _, secret := range []string{testKey, "own words", content} {
 					if strings.Contains(text, secret) {
 						t.Errorf("%s holds %q: %s", what, secret, text)
@@ -423,17 +433,34 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 }
 
-func TestTheLogSaysWhatWasDecided(t *testing.T) {
+func TestTheRecordSaysWhatWasDecided(t *testing.T) {
 	var log bytes.Buffer
-	e := start(t, fakellm.New(fakellm.Text("x")), Options{Logger: debugLogger(&log)})
-	if _, werr := answerOf(t.Context(), e, plainDeclared, ask("")); werr != nil {
+	e := start(t, fakellm.New(fakellm.Text("x")), Options{Audit: audit.New(&log), ConfigHash: "h1"}, func(p *config.Policy) {
+		p.Models.Allowed[1].Prices = &config.Prices{Input: 2, Output: 8, Currency: "EUR"}
+	})
+	params := ask(`,"modelPreferences":{"hints":[{"name":"claude-opus"}]}`)
+	if _, werr := answerOf(t.Context(), e, plainDeclared, params); werr != nil {
 		t.Fatal(werr)
 	}
-	for _, want := range []string{"level=DEBUG", "server=notes", "session=s1", "decision=answered", "reason=DefaultModel",
-		"provider=main", "model=small", "stopReason=endTurn", "inputTokens=11", "outputTokens=7", "duration="} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("no %s in %s", want, &log)
-		}
+	var got audit.Record
+	if err := json.Unmarshal(log.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(params)
+	want := audit.Record{
+		Type: audit.Type, Server: "notes", Session: "s1", Policy: "p", ConfigHash: "h1",
+		Decision: "answered", Reason: "HintMatched", Hints: []string{"claude-opus"},
+		Model: "large", Answered: "large-1", Provider: "main", InputTokens: 11, OutputTokens: 7,
+		Cost:       &audit.Cost{Amount: (11*2.0 + 7*8.0) / 1e6, Currency: "EUR"},
+		StopReason: "endTurn", ContentHash: "sha256:" + hex.EncodeToString(sum[:]),
+		Attempts: []audit.Attempt{{Provider: "main", Model: "large-1"}},
+	}
+	timing := cmpopts.IgnoreFields(audit.Record{}, "Time", "Duration", "Queue", "Models", "Own")
+	if diff := cmp.Diff(want, got, timing, cmpopts.IgnoreFields(audit.Attempt{}, "Duration")); diff != "" {
+		t.Errorf("record (-want +got):\n%s", diff)
+	}
+	if sum := got.Queue + got.Models + got.Own; got.Duration <= 0 || got.Models <= 0 || math.Abs(sum-got.Duration) > 1e-6 {
+		t.Errorf("%v s are not %v waiting, %v of models and %v own", got.Duration, got.Queue, got.Models, got.Own)
 	}
 }
 
@@ -441,7 +468,7 @@ func TestTheReportWaitsTillItIsCalledAndSaysHowLongTheAnswerTook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		tel := telemetry.New()
-		e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: tel, Logger: debugLogger(&log), newClient: fakeClients(&fakeProvider{})})
+		e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: tel, Audit: audit.New(&log), newClient: fakeClients(&fakeProvider{})})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -451,7 +478,7 @@ func TestTheReportWaitsTillItIsCalledAndSaysHowLongTheAnswerTook(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		report()
-		if want := "duration=0s"; !strings.Contains(log.String(), want) {
+		if want := `"duration":0,`; !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in %s", want, &log)
 		}
 		w := httptest.NewRecorder()
@@ -461,10 +488,6 @@ func TestTheReportWaitsTillItIsCalledAndSaysHowLongTheAnswerTook(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, w.Body)
 		}
 	})
-}
-
-func debugLogger(w *bytes.Buffer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // BenchmarkAnswer is what the engine adds to a model call.

@@ -12,13 +12,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"slices"
 	"sync"
+	"sync/atomic"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/audit"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/limits"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/openai"
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/outbound"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -31,7 +36,14 @@ type Options struct {
 	// Policy is validated and has its defaults; nil means that nothing is
 	// answered.
 	Policy *config.Policy
-	// Logger takes one record a request; nil drops them.
+	// ConfigHash names the configuration in the audit record.
+	ConfigHash string
+	// Limiter holds the policy's limits, for this engine and those after it; nil
+	// holds none.
+	Limiter *limits.Limiter
+	// Audit takes one record a request; nil drops them.
+	Audit *audit.Log
+	// Logger is for what is not about one request; nil drops it.
 	Logger *slog.Logger
 	// Telemetry counts; nil counts nothing.
 	Telemetry *telemetry.Telemetry
@@ -47,19 +59,16 @@ type Options struct {
 // Engine answers the sampling requests of one configuration. Its methods may be
 // called concurrently.
 type Engine struct {
-	server    config.Server
-	policy    *policy.Policy
-	log       *slog.Logger
-	telemetry *telemetry.Telemetry
-	targets   []*target // in the policy's order
-}
-
-// target is one provider of the policy.
-type target struct {
-	config config.Provider
-	client provider.Provider
-	key    credential
-	health health
+	server     config.Server
+	configHash string
+	policy     *policy.Policy
+	limiter    *limits.Limiter
+	audit      *audit.Log
+	log        *slog.Logger
+	telemetry  *telemetry.Telemetry
+	targets    []*target // in the policy's order
+	// next is the engine of the configuration that came after this one.
+	next atomic.Pointer[Engine]
 }
 
 // New makes an engine. It calls nobody.
@@ -67,19 +76,26 @@ func New(o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	compiled, err := policy.Compile(o.Policy)
+	p, err := withExtraBodies(o.Policy)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{server: o.Server, policy: compiled, log: o.Logger, telemetry: o.Telemetry}
+	compiled, err := policy.Compile(p)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		server: o.Server, configHash: o.ConfigHash, policy: compiled,
+		limiter: o.Limiter, audit: o.Audit, log: o.Logger, telemetry: o.Telemetry,
+	}
 	if o.Policy == nil {
 		return e, nil
 	}
 	if o.newClient == nil {
 		o.newClient = newClient
 	}
-	for _, c := range o.Policy.Providers {
-		t := &target{config: c, key: credential{config: c.Credential}}
+	for _, c := range p.Providers {
+		t := &target{config: c, key: credential{config: c.Credential}, breaker: newBreaker(c.Name, o.Logger)}
 		client, err := o.newClient(c, t.keySource())
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", c.Name, err)
@@ -87,6 +103,7 @@ func New(o Options) (*Engine, error) {
 		t.client = client
 		if before := o.Previous.target(c.Name); before != nil && sameProvider(before.config, c) {
 			t.health.inherit(&before.health)
+			t.breaker = before.breaker
 		}
 		_, _ = t.checkKey() // a missing key is a finding, not a failure
 		e.targets = append(e.targets, t)
@@ -94,18 +111,41 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// newClient makes the adapter for a provider's family.
-func newClient(c config.Provider, key func() (string, error)) (provider.Provider, error) {
-	options := provider.Options{BaseURL: c.BaseURL, Key: key, HTTP: outbound.New(outbound.Options{Headers: c.Headers, CAFile: c.CAFile})}
-	switch c.Type {
-	case config.ProviderOpenAI:
-		o := openai.Options{Options: options}
-		if c.OpenAI != nil {
-			o.OpenAI = *c.OpenAI
+// withExtraBodies returns a policy whose models have the extra body of all models
+// below their own.
+func withExtraBodies(p *config.Policy) (*config.Policy, error) {
+	if p == nil || len(p.Parameters.ExtraBody) == 0 {
+		return p, nil
+	}
+	out := *p
+	out.Models.Allowed = slices.Clone(p.Models.Allowed)
+	for i := range out.Models.Allowed {
+		m := &out.Models.Allowed[i]
+		if len(m.ExtraBody) == 0 {
+			m.ExtraBody = p.Parameters.ExtraBody
+			continue
 		}
-		return openai.New(o)
-	default:
-		return nil, fmt.Errorf("unknown type %q", c.Type)
+		merged, err := jsonpatch.MergePatch(p.Parameters.ExtraBody, m.ExtraBody)
+		if err != nil {
+			return nil, fmt.Errorf("merge the extraBody of model %s: %w", m.Name, err)
+		}
+		m.ExtraBody = merged
+	}
+	return &out, nil
+}
+
+// SupersededBy tells an engine which one came after it: what it still answers
+// goes only to models that are still allowed.
+func (e *Engine) SupersededBy(next *Engine) { e.next.Store(next) }
+
+// newest is the last engine in the row that began with e.
+func (e *Engine) newest() *Engine {
+	for {
+		next := e.next.Load()
+		if next == nil {
+			return e
+		}
+		e = next
 	}
 }
 
@@ -125,10 +165,8 @@ func (e *Engine) target(name string) *target {
 // sameProvider reports whether what is known of one provider is true of the
 // other. How often is tried and how long is waited does not count.
 func sameProvider(a, b config.Provider) bool {
-	if a.Type != b.Type || a.BaseURL != b.BaseURL || (a.Credential == nil) != (b.Credential == nil) {
-		return false
-	}
-	return a.Credential == nil || *a.Credential == *b.Credential
+	a.Timeout, a.Retries = b.Timeout, b.Retries
+	return reflect.DeepEqual(a, b)
 }
 
 // Declare says what the server is told when a caller that declared caller
@@ -163,6 +201,11 @@ func (e *Engine) Run(ctx context.Context) {
 		g.Go(func() { t.watch(ctx) })
 	}
 	g.Wait()
+	for _, t := range e.targets {
+		if c, ok := t.client.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
 }
 
 // asProviderError is for errors of adapters that break their promise, too.

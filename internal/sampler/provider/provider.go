@@ -112,7 +112,7 @@ const (
 	KindFailed       Kind = "failed"   // 5xx
 	// KindUnavailable: it failed so often lately that it was not asked.
 	KindUnavailable Kind = "unavailable"
-	KindInvalid      Kind = "invalid"  // an answer that cannot be used, or a redirect
+	KindInvalid     Kind = "invalid" // an answer that cannot be used, or a redirect
 	// KindMalformed is a slip of the model, not of who runs it: a tool call that
 	// cannot be passed on.
 	KindMalformed Kind = "malformed"

@@ -28,6 +28,16 @@ const (
 	MetricDuration = "gen_ai_client_operation_duration_seconds"
 	// MetricTokens is gen_ai.client.token.usage.
 	MetricTokens = "gen_ai_client_token_usage"
+	// MetricQueue is how long requests waited for their turn, in seconds.
+	MetricQueue = "mcp_sampling_queue_duration_seconds"
+	// MetricRetries counts calls of a model that were not the first for their
+	// request, MetricFallbacks how often another model was asked then.
+	MetricRetries   = "mcp_sampling_retries_total"
+	MetricFallbacks = "mcp_sampling_fallbacks_total"
+	// MetricCost adds up what answers cost by the policy's prices.
+	MetricCost = "mcp_sampling_cost_total"
+	// MetricRedactions counts replacements by rule.
+	MetricRedactions = "mcp_sampling_redactions_total"
 )
 
 // Decision says what became of a sampling request.
@@ -109,6 +119,46 @@ func (t *Telemetry) Operation(op Operation) {
 			t.set.GetOrCreatePrometheusHistogramExt(name, tokenBounds).Update(float64(count))
 		}
 	}
+}
+
+// Queued records how long a request waited for its turn.
+func (t *Telemetry) Queued(d time.Duration) {
+	if t == nil {
+		return
+	}
+	t.set.GetOrCreatePrometheusHistogramExt(MetricQueue, durationBounds).Update(d.Seconds())
+}
+
+// Retry counts one more call of a model for the same request.
+func (t *Telemetry) Retry(providerName, model string) {
+	if t == nil {
+		return
+	}
+	t.set.GetOrCreateCounter(series(MetricRetries, "gen_ai_provider_name", providerName, "gen_ai_request_model", model)).Inc()
+}
+
+// Fallback counts that a model was asked after another one had failed.
+func (t *Telemetry) Fallback(from, to string) {
+	if t == nil {
+		return
+	}
+	t.set.GetOrCreateCounter(series(MetricFallbacks, "gen_ai_request_model", from, "mcp_sampling_fallback_model", to)).Inc()
+}
+
+// Cost adds what an answer costs.
+func (t *Telemetry) Cost(model, currency string, amount float64) {
+	if t == nil {
+		return
+	}
+	t.set.GetOrCreateFloatCounter(series(MetricCost, "gen_ai_request_model", model, "mcp_sampling_currency", currency)).Add(amount)
+}
+
+// Redacted counts what a rule of the policy replaced.
+func (t *Telemetry) Redacted(rule string, count int) {
+	if t == nil {
+		return
+	}
+	t.set.GetOrCreateCounter(series(MetricRedactions, "mcp_sampling_rule", rule)).Add(count)
 }
 
 // escape writes a label's value as Prometheus reads it.
