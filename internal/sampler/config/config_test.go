@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -49,22 +50,58 @@ func full() config.Effective {
 			Providers: []config.Provider{{
 				Name: "openai", Type: config.ProviderOpenAI, BaseURL: "https://llm.example.com/v1",
 				Credential: &config.Credential{File: "/keys/openai", Ref: "Secret openai, key api-key"},
-				Timeout:    config.Duration(90 * time.Second), Retries: 0,
-				OpenAI: &config.OpenAI{MaxTokensField: config.MaxTokens},
+				Headers: []config.Header{
+					{Name: "X-Team", Value: "a"},
+					{Name: "X-Gateway-Key", ValueFrom: &config.Credential{File: "/keys/gateway", Ref: "Secret gateway, key key"}},
+				},
+				CAFile:  "/ca/openai.crt",
+				Timeout: config.Duration(90 * time.Second), Retries: 0,
+				OpenAI: &config.OpenAI{MaxTokensField: config.MaxTokens, Azure: &config.Azure{APIVersion: "2024-10-21"}},
 			}},
 			Models: config.Models{
 				Default: "small",
 				Allowed: []config.Model{
-					{Name: "small", Provider: "openai", Model: "gpt-4o-mini", Hints: []string{"haiku", "mini"}},
+					{
+						Name: "small", Provider: "openai", Model: "gpt-4o-mini", Hints: []string{"haiku", "mini"},
+						Scores:    &config.Scores{Cost: 0.9, Speed: 0.8, Intelligence: 0.5},
+						Prices:    &config.Prices{Input: 0.15, Output: 0.6, Currency: "EUR"},
+						ExtraBody: json.RawMessage(`{"top_k":40}`),
+					},
 					{Name: "large", Provider: "openai", Model: "gpt-4o"},
 				},
+				Fallbacks:     []string{"large"},
+				OnUnknownHint: config.UnknownHintReject,
 			},
-			Capabilities: config.Capabilities{Tools: config.ToolsDisabled},
+			Capabilities: config.Capabilities{
+				Tools:      config.ToolsDisabled,
+				ToolNames:  config.ToolNames{Allow: []string{"get_*"}, Deny: []string{"*_secret"}},
+				ToolChoice: []string{"auto", "none"}, MaxTools: 8,
+				Images: config.Deny, Audio: config.Allow, IncludeContext: config.IncludeContextReject,
+			},
 			Parameters: config.Parameters{
-				MaxTokens:    &config.MaxTokensLimit{Max: 4096, OnExceed: config.ExceedReject},
-				Temperature:  &config.TemperatureRange{Min: 0, Max: 0},
-				SystemPrompt: &config.SystemPromptAction{Action: config.PromptPrepend, Text: "Be brief."},
+				MaxTokens:     &config.MaxTokensLimit{Max: 4096, OnExceed: config.ExceedReject, Default: 256},
+				Temperature:   &config.TemperatureRange{Min: 0, Max: 0},
+				SystemPrompt:  &config.SystemPromptAction{Action: config.PromptPrepend, Text: "Be brief."},
+				StopSequences: &config.StopSequencesLimits{Max: 4},
+				Metadata:      config.MetadataPass,
+				ExtraBody:     json.RawMessage(`{"reasoning":{"effort":"low"},"seed":7}`),
 			},
+			Redaction: []config.RedactionRule{
+				{Name: "mail", Pattern: `(\w+)@example[.]com`, Replacement: "$1@…", Direction: config.DirectionRequest},
+				{Name: "card", Pattern: `\d{16}`, Replacement: "", Direction: config.DirectionBoth},
+			},
+			Limits: config.SamplingLimits{
+				Concurrent: 8, RequestsPerMinute: 60, TokensPerMinute: 10_000, TokensPerDay: 1_000_000,
+				PerSession:      config.SessionLimits{Concurrent: 2, RequestsPerMinute: 30, TokensPerMinute: 5_000, TokensPerDay: 500_000},
+				RequestsPerCall: 16, RequestBytes: 1 << 20, Timeout: config.Duration(2 * time.Minute),
+				QueueTimeout: new(config.Duration), Shares: 3,
+				Store: &config.Store{
+					Address: "redis.example:6379", Username: "sampler",
+					Credential: &config.Credential{File: "/keys/redis", Ref: "Secret redis, key password"},
+					TLS:        true, CAFile: "/ca/redis.crt", OnUnavailable: config.FailClosed,
+				},
+			},
+			Audit: config.Audit{Level: config.AuditContent},
 		},
 	}
 }
@@ -74,6 +111,7 @@ func TestDecodeFillsInTheDocumentedDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	queueTimeout := config.Duration(10 * time.Second)
 	want := &config.Effective{
 		APIVersion: config.APIVersion,
 		Server:     config.Server{Name: "notes"},
@@ -96,8 +134,19 @@ func TestDecodeFillsInTheDocumentedDefaults(t *testing.T) {
 			Models: config.Models{
 				Default: "gpt-4o-mini",
 				Allowed: []config.Model{{Name: "gpt-4o-mini", Provider: "openai", Model: "gpt-4o-mini"}},
+
+				OnUnknownHint: config.UnknownHintUseDefault,
 			},
-			Capabilities: config.Capabilities{Tools: config.ToolsEnabled},
+			Capabilities: config.Capabilities{
+				Tools: config.ToolsEnabled, ToolNames: config.ToolNames{Allow: []string{"*"}},
+				ToolChoice: []string{"auto", "required", "none"}, MaxTools: 128,
+				Images: config.Allow, Audio: config.Deny, IncludeContext: config.IncludeContextIgnore,
+			},
+			Parameters: config.Parameters{Metadata: config.MetadataDrop},
+			Limits: config.SamplingLimits{
+				RequestsPerCall: 256, Timeout: config.Duration(5 * time.Minute), QueueTimeout: &queueTimeout, Shares: 1,
+			},
+			Audit: config.Audit{Level: config.AuditMetadata},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -159,6 +208,12 @@ func TestHashFollowsTheMeaning(t *testing.T) {
 	implicit.Policy.Providers[0].OpenAI = nil
 	implicit.Policy.Capabilities.Tools = ""
 	implicit.Policy.Models.Allowed[0].Model = ""
+	implicit.Policy.Models.Allowed[0].ExtraBody = json.RawMessage(" { }")
+	implicit.Policy.Models.OnUnknownHint = ""
+	implicit.Policy.Capabilities = config.Capabilities{}
+	implicit.Policy.Parameters = config.Parameters{ExtraBody: json.RawMessage("null")}
+	implicit.Policy.Limits = config.SamplingLimits{}
+	implicit.Policy.Audit = config.Audit{}
 	if implicit.Hash() != spelled.Hash() {
 		t.Error("leaving out defaults changed the hash")
 	}
@@ -171,6 +226,11 @@ func TestHashFollowsTheMeaning(t *testing.T) {
 		"another origin":      func(e *config.Effective) { e.AllowedOrigins[0] = "https://other.example.com" },
 		"another header":      func(e *config.Effective) { e.Upstream.Headers[1].Value = "b" },
 		"no temperature":      func(e *config.Effective) { e.Policy.Parameters.Temperature = nil },
+		"no waiting list":     func(e *config.Effective) { *e.Policy.Limits.QueueTimeout++ },
+		"another extra body": func(e *config.Effective) {
+			e.Policy.Parameters.ExtraBody = json.RawMessage(`{"reasoning":{"effort":"high"},"seed":7}`)
+		},
+		"another replacement": func(e *config.Effective) { e.Policy.Redaction[1].Replacement = "x" },
 	} {
 		e := full()
 		change(&e)
@@ -193,6 +253,22 @@ func TestWithDefaultsSharesNothing(t *testing.T) {
 	c.Policy.Parameters.MaxTokens.Max = 1
 	c.Policy.Parameters.Temperature.Max = 1
 	c.Policy.Parameters.SystemPrompt.Text = "other"
+	c.Policy.Parameters.StopSequences.Max = 1
+	c.Policy.Parameters.ExtraBody[2] = 'x'
+	c.Policy.Providers[0].Headers[0].Value = "other"
+	c.Policy.Providers[0].Headers[1].ValueFrom.File = "other"
+	c.Policy.Providers[0].OpenAI.Azure.APIVersion = "other"
+	c.Policy.Models.Allowed[0].Scores.Cost = 0
+	c.Policy.Models.Allowed[0].Prices.Input = 0
+	c.Policy.Models.Allowed[0].ExtraBody[2] = 'x'
+	c.Policy.Models.Fallbacks[0] = "other"
+	c.Policy.Capabilities.ToolNames.Allow[0] = "other"
+	c.Policy.Capabilities.ToolNames.Deny[0] = "other"
+	c.Policy.Capabilities.ToolChoice[0] = "other"
+	c.Policy.Redaction[0].Name = "other"
+	*c.Policy.Limits.QueueTimeout = 1
+	c.Policy.Limits.Store.Address = "other"
+	c.Policy.Limits.Store.Credential.File = "other"
 	if diff := cmp.Diff(full(), e); diff != "" {
 		t.Errorf("changing the copy changed the original:\n%s", diff)
 	}
@@ -330,7 +406,7 @@ func TestValidateNamesThePathAndWhatToWrite(t *testing.T) {
 			e.Policy.Providers = append(e.Policy.Providers, e.Policy.Providers[0])
 		}, []string{`policy.providers[1].name: "openai" is there twice`}},
 		"an unknown provider type": {provider(func(p *config.Provider) { p.Type = "Pigeon"; p.OpenAI = nil }),
-			[]string{`policy.providers[0].type: is "Pigeon": write OpenAI`}},
+			[]string{`policy.providers[0].type: is "Pigeon": write OpenAI or Anthropic or GoogleGenAI or Webhook`}},
 		"a base URL with a password": {provider(func(p *config.Provider) { p.BaseURL = "https://me:pass@h/v1" }),
 			[]string{"policy.providers[0].baseURL: holds a user or password"}},
 		"a credential of nothing": {provider(func(p *config.Provider) { p.Credential = &config.Credential{Ref: "x"} }),
@@ -356,8 +432,6 @@ func TestValidateNamesThePathAndWhatToWrite(t *testing.T) {
 			[]string{"policy.models.allowed[0].hints[1]: is missing"}},
 		"an unknown tools value": {func(e *config.Effective) { e.Policy.Capabilities.Tools = "Yes" },
 			[]string{`policy.capabilities.tools: is "Yes": write Enabled or Disabled`}},
-		"a limit of 0 tokens": {func(e *config.Effective) { e.Policy.Parameters.MaxTokens.Max = 0 },
-			[]string{"policy.parameters.maxTokens.max: is 0: write 1 or more"}},
 		"a temperature range upside down": {func(e *config.Effective) {
 			e.Policy.Parameters.Temperature = &config.TemperatureRange{Min: 1, Max: 0.5}
 		}, []string{"policy.parameters.temperature: is 1 to 0.5"}},

@@ -85,6 +85,12 @@ func checkShape(path string, v any, t reflect.Type) []error {
 	if t.Kind() == reflect.Pointer {
 		return checkShape(path, v, t.Elem())
 	}
+	if t == extraBodyType {
+		if _, ok := v.(map[string]any); !ok {
+			return []error{wrongType(path, v, "a mapping")}
+		}
+		return nil // whatever is in it
+	}
 	if u, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
 		s, ok := v.(string)
 		if !ok {

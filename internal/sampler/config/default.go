@@ -14,6 +14,13 @@ const (
 	DefaultTimeout        = Duration(60 * time.Second)
 	DefaultRetries        = 2
 	DefaultMaxTemperature = 2.0
+	DefaultCurrency       = "USD"
+	DefaultMaxTools       = 128
+	DefaultReplacement    = "[redacted]"
+
+	DefaultRequestsPerCall = 256
+	DefaultRequestTimeout  = Duration(5 * time.Minute)
+	DefaultQueueTimeout    = Duration(10 * time.Second)
 
 	DefaultRequestBytes       = 16 << 20
 	DefaultEventBytes         = 16 << 20
@@ -25,15 +32,12 @@ const (
 // WithDefaults returns a copy with every documented default filled in. It
 // shares nothing with e, so that either may be changed afterwards.
 //
-// Retries and Temperature.Max keep a zero: there it is a value. Decode fills
-// them in where the file leaves them out.
+// Retries, Temperature.Max and Replacement keep a zero: there it is a value.
+// Decode fills them in where the file leaves them out.
 func (e Effective) WithDefaults() Effective {
 	setDefault(&e.Upstream.Transport, TransportStreamableHTTP)
 	setDefault(&e.Upstream.ProtocolEra, EraAuto)
-	e.Upstream.Headers = slices.Clone(e.Upstream.Headers)
-	for i := range e.Upstream.Headers {
-		e.Upstream.Headers[i].ValueFrom = clone(e.Upstream.Headers[i].ValueFrom)
-	}
+	e.Upstream.Headers = cloneHeaders(e.Upstream.Headers)
 	setDefault(&e.ResidentSession.Mode, ResidentProbe)
 	setDefault(&e.ResidentSession.Interval, DefaultResidentInterval)
 	e.AllowedOrigins = slices.Clone(e.AllowedOrigins)
@@ -47,42 +51,6 @@ func (e Effective) WithDefaults() Effective {
 		e.Policy = &p
 	}
 	return e
-}
-
-func (p Policy) withDefaults() Policy {
-	setDefault(&p.Mode, ModeAlways)
-	p.Providers = slices.Clone(p.Providers)
-	for i := range p.Providers {
-		p.Providers[i] = p.Providers[i].withDefaults()
-	}
-	p.Models.Allowed = slices.Clone(p.Models.Allowed)
-	for i := range p.Models.Allowed {
-		m := &p.Models.Allowed[i]
-		setDefault(&m.Model, m.Name)
-		m.Hints = slices.Clone(m.Hints)
-	}
-	setDefault(&p.Capabilities.Tools, ToolsEnabled)
-	p.Parameters.MaxTokens = clone(p.Parameters.MaxTokens)
-	if limit := p.Parameters.MaxTokens; limit != nil {
-		setDefault(&limit.OnExceed, ExceedClamp)
-	}
-	p.Parameters.Temperature = clone(p.Parameters.Temperature)
-	p.Parameters.SystemPrompt = clone(p.Parameters.SystemPrompt)
-	return p
-}
-
-func (p Provider) withDefaults() Provider {
-	p.Credential = clone(p.Credential)
-	setDefault(&p.Timeout, DefaultTimeout)
-	p.OpenAI = clone(p.OpenAI)
-	if p.Type != ProviderOpenAI {
-		return p
-	}
-	if p.OpenAI == nil {
-		p.OpenAI = &OpenAI{}
-	}
-	setDefault(&p.OpenAI.MaxTokensField, MaxCompletionTokens)
-	return p
 }
 
 // UnmarshalJSON starts from the defaults for which zero is a value of its own.
@@ -105,6 +73,25 @@ func (r *TemperatureRange) UnmarshalJSON(data []byte) error {
 	}
 	*r = TemperatureRange(v)
 	return nil
+}
+
+// UnmarshalJSON starts from the defaults for which zero is a value of its own.
+func (r *RedactionRule) UnmarshalJSON(data []byte) error {
+	type plain RedactionRule
+	v := plain{Replacement: DefaultReplacement}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	*r = RedactionRule(v)
+	return nil
+}
+
+func cloneHeaders(headers []Header) []Header {
+	headers = slices.Clone(headers)
+	for i := range headers {
+		headers[i].ValueFrom = clone(headers[i].ValueFrom)
+	}
+	return headers
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -225,8 +225,9 @@ type RedactionRule struct {
 	Name string `json:"name"`
 	// Pattern is a regular expression (RE2).
 	Pattern string `json:"pattern"`
-	// Replacement may name groups of the pattern ($1, ${name}).
-	Replacement string `json:"replacement,omitempty"`
+	// Replacement may name groups of the pattern ($1, ${name}). Empty drops what
+	// matches; a file that says nothing means DefaultReplacement.
+	Replacement string `json:"replacement"`
 	// Direction is Both where it is left out.
 	Direction Direction `json:"direction,omitempty"`
 }

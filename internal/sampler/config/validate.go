@@ -64,13 +64,17 @@ func (u *Upstream) validate(found *problems, at string) {
 	if u.CAFile != "" && !strings.HasPrefix(strings.ToLower(u.URL), "https:") {
 		found.add(at+".caFile", "counts for https only: write the url with https, or leave it out")
 	}
-	var names []string
-	for i, h := range u.Headers {
+	validateHeaders(found, at, u.Headers)
+}
+
+func validateHeaders(found *problems, at string, headers []Header) {
+	names := make([]string, 0, len(headers))
+	for i := range headers {
 		where := fmt.Sprintf("%s.headers[%d]", at, i)
-		h.validate(found, where)
-		name := http.CanonicalHeaderKey(h.Name)
+		headers[i].validate(found, where)
+		name := http.CanonicalHeaderKey(headers[i].Name)
 		if slices.Contains(names, name) {
-			found.add(where+".name", "%q is there twice: write each header once", h.Name)
+			found.add(where+".name", "%q is there twice: write each header once", headers[i].Name)
 		}
 		names = append(names, name)
 	}
@@ -134,127 +138,42 @@ func (s *Sessions) validate(found *problems, at string) {
 
 func (l *Limits) validate(found *problems, at string) {
 	const largest = 256 << 20
-	for _, limit := range []struct {
-		name     string
-		value    int64
-		min, max int64
-	}{
+	found.ranges(at, []bound{
 		{"requestBytes", l.RequestBytes, 1 << 10, largest},
 		{"eventBytes", l.EventBytes, 1 << 10, largest},
 		{"sessions", int64(l.Sessions), 1, 100_000},
 		{"streams", int64(l.Streams), 1, 200_000},
 		{"samplingPerSession", int64(l.SamplingPerSession), 1, 256},
-	} {
-		if limit.value < limit.min || limit.value > limit.max {
-			found.add(at+"."+limit.name, "is %d: write %d to %d", limit.value, limit.min, limit.max)
-		}
-	}
-}
-
-func (p *Policy) validate(found *problems, at string) {
-	found.name(at+".name", p.Name)
-	oneOf(found, at+".mode", p.Mode, ModeAlways, ModeFallback)
-
-	if len(p.Providers) == 0 {
-		found.add(at+".providers", "is empty: write at least one provider")
-	}
-	providers := make([]string, 0, len(p.Providers))
-	for i := range p.Providers {
-		where := fmt.Sprintf("%s.providers[%d]", at, i)
-		p.Providers[i].validate(found, where)
-		if slices.Contains(providers, p.Providers[i].Name) {
-			found.add(where+".name", "%q is there twice: give each provider a name of its own", p.Providers[i].Name)
-		}
-		providers = append(providers, p.Providers[i].Name)
-	}
-
-	p.Models.validate(found, at+".models", providers)
-	oneOf(found, at+".capabilities.tools", p.Capabilities.Tools, ToolsEnabled, ToolsDisabled)
-	p.Parameters.validate(found, at+".parameters")
-}
-
-func (p *Provider) validate(found *problems, at string) {
-	found.name(at+".name", p.Name)
-	oneOf(found, at+".type", p.Type, ProviderOpenAI)
-	if p.BaseURL != "" {
-		found.url(at+".baseURL", p.BaseURL, "https://llm.example.com/v1")
-	}
-	if c := p.Credential; c != nil {
-		c.validate(found, at+".credential")
-	}
-	if p.Timeout <= 0 || p.Timeout > maxTimeout {
-		found.add(at+".timeout", "is %s: write more than 0s and at most %s", p.Timeout, maxTimeout)
-	}
-	if p.Retries < 0 || p.Retries > maxRetries {
-		found.add(at+".retries", "is %d: write 0 to %d", p.Retries, maxRetries)
-	}
-	if p.OpenAI != nil {
-		if p.Type != ProviderOpenAI {
-			found.add(at+".openAI", "counts for type %s only: leave it out", ProviderOpenAI)
-		}
-		oneOf(found, at+".openAI.maxTokensField", p.OpenAI.MaxTokensField, MaxCompletionTokens, MaxTokens)
-	}
-}
-
-func (m *Models) validate(found *problems, at string, providers []string) {
-	if len(m.Allowed) == 0 {
-		found.add(at+".allowed", "is empty: write at least one model")
-	}
-	names := make([]string, 0, len(m.Allowed))
-	for i, model := range m.Allowed {
-		where := fmt.Sprintf("%s.allowed[%d]", at, i)
-		found.name(where+".name", model.Name)
-		if slices.Contains(names, model.Name) {
-			found.add(where+".name", "%q is there twice: give each model a name of its own", model.Name)
-		}
-		names = append(names, model.Name)
-		if !slices.Contains(providers, model.Provider) {
-			found.add(where+".provider", "%q is no provider of this policy: write one of %s", model.Provider, quoted(providers))
-		}
-		found.name(where+".model", model.Model)
-		for j, hint := range model.Hints {
-			found.name(fmt.Sprintf("%s.hints[%d]", where, j), hint)
-		}
-	}
-	if !slices.Contains(names, m.Default) {
-		found.add(at+".default", "%q is not in %s.allowed: write one of %s", m.Default, at, quoted(names))
-	}
-}
-
-func (params *Parameters) validate(found *problems, at string) {
-	if limit := params.MaxTokens; limit != nil {
-		if limit.Max < 1 {
-			found.add(at+".maxTokens.max", "is %d: write 1 or more", limit.Max)
-		}
-		oneOf(found, at+".maxTokens.onExceed", limit.OnExceed, ExceedClamp, ExceedReject)
-	}
-	if r := params.Temperature; r != nil {
-		// Written so that NaN fails too.
-		if !(r.Min >= 0 && r.Min <= r.Max && r.Max <= DefaultMaxTemperature) {
-			found.add(at+".temperature", "is %v to %v: write 0 <= min <= max <= %v", r.Min, r.Max, DefaultMaxTemperature)
-		}
-	}
-	if s := params.SystemPrompt; s != nil {
-		oneOf(found, at+".systemPrompt.action", s.Action, PromptKeep, PromptPrepend, PromptAppend, PromptReplace, PromptDrop)
-		switch s.Action {
-		case PromptPrepend, PromptAppend, PromptReplace:
-			if s.Text == "" {
-				found.add(at+".systemPrompt.text", "is empty: action %s needs a text", s.Action)
-			}
-		case PromptKeep, PromptDrop:
-			if s.Text != "" {
-				found.add(at+".systemPrompt.text", "does nothing with action %s: leave it out, or write %s, %s or %s",
-					s.Action, PromptPrepend, PromptAppend, PromptReplace)
-			}
-		}
-	}
+	})
 }
 
 // problems collects what is wrong, so that a user sees all of it at once.
 type problems struct{ errs []error }
 
+// number takes 0 to highest; written so that NaN fails too.
+func (p *problems) number(path string, value, highest float64) {
+	if !(value >= 0 && value <= highest) {
+		p.add(path, "is %v: write 0 to %v", value, highest)
+	}
+}
+
 func (p *problems) add(path, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+}
+
+// bound says what a number may be.
+type bound struct {
+	name     string
+	value    int64
+	min, max int64
+}
+
+func (p *problems) ranges(at string, bounds []bound) {
+	for _, b := range bounds {
+		if b.value < b.min || b.value > b.max {
+			p.add(at+"."+b.name, "is %d: write %d to %d", b.value, b.min, b.max)
+		}
+	}
 }
 
 // name takes whatever the API takes, so that no policy is accepted there and
