@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/reload"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/trim"
 )
 
 const (
@@ -160,7 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	})
 	g.Go(func() error { s.runResident(failed); return nil })
-	free := time.AfterFunc(settledAfter, debug.FreeOSMemory)
+	free := time.AfterFunc(settledAfter, s.settle)
 	defer free.Stop()
 	s.Log.Info("the sampler serves", "listen", s.mcp.Addr().String(), "admin", s.admin.Addr().String(),
 		"server", s.live.current().cfg.Server.Name, "configHash", s.live.current().hash)
@@ -180,6 +180,13 @@ func protocols() *http.Protocols {
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
 	return &p
+}
+
+// settle gives back what the start needed.
+func (s *Server) settle() {
+	if err := trim.Start(); err != nil {
+		s.Log.Debug("the memory of the start is kept", "error", err)
+	}
 }
 
 // closing has callers leave their connections while the sampler drains, each
