@@ -30,6 +30,10 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 	if c == nil {
 		c = s.onlyCall()
 	}
+	inCall := 0
+	if c != nil {
+		inCall = int(c.asked.Add(1))
+	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	a := &answer{key: m.Key(), call: c, cancel: cancel}
 	size := int64(len(m.ID) + len(m.Params))
@@ -43,7 +47,7 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 	serve := func() {
 		defer cancel(nil)
 		defer h.endAnswer(size) // once delivered: till then it holds memory
-		result, failure, done := h.ask(ctx, s, params)
+		result, failure, done := h.ask(ctx, s, s.viewIn(inCall), params)
 		defer done()
 		s.endAnswer(a)
 		switch cause := context.Cause(ctx); {
@@ -167,7 +171,7 @@ func (h *Handler) worker(f func()) {
 
 // ask gets an answer from Sampling, and what to run when it is on its way. A
 // panic there is an answer too: the server would wait for it.
-func (h *Handler) ask(ctx context.Context, s *session, params json.RawMessage) (result json.RawMessage, failure *wire.Error, done func()) {
+func (h *Handler) ask(ctx context.Context, s *session, view Session, params json.RawMessage) (result json.RawMessage, failure *wire.Error, done func()) {
 	defer func() {
 		if done == nil {
 			done = func() {}
@@ -179,7 +183,7 @@ func (h *Handler) ask(ctx context.Context, s *session, params json.RawMessage) (
 			result, failure = nil, &wire.Error{Code: wire.CodeInternal, Message: "the sampler failed to answer"}
 		}
 	}()
-	result, failure, done = h.opts.Sampling.Answer(ctx, s.view(), params)
+	result, failure, done = h.opts.Sampling.Answer(ctx, view, params)
 	if failure == nil && !json.Valid(result) {
 		h.opts.Logger.Error("answering a sampling request gave no valid result", "session", s.digest)
 		failure = &wire.Error{Code: wire.CodeInternal, Message: "the sampler failed to answer"}

@@ -202,6 +202,7 @@ func (x *exchange) resume(body []byte) (resumed []byte, ok bool) {
 		x.refuse(wire.CodeInvalidParams, err.Error())
 		return nil, false
 	}
+	x.call.asked.Store(int64(kept.asked))
 	answers, ok := x.answer(kept.pending)
 	if !ok {
 		return nil, false
@@ -253,8 +254,9 @@ func (x *exchange) asks(m wire.Message) bool {
 	}
 	again := x.helps && len(round.Inputs) == 0
 	// A server's state that looks like ours would be taken for ours when it comes
-	// back, so it is sealed too.
-	if len(ours) == 0 && !again && !seal.IsState(wire.Text(round.State)) {
+	// back, so it is sealed too, as is one with which the sampling of before would be
+	// forgotten.
+	if len(ours) == 0 && !again && !seal.IsState(wire.Text(round.State)) && x.call.asked.Load() == 0 {
 		return false
 	}
 	x.round, x.ours, x.theirs = round, ours, theirs
@@ -266,7 +268,7 @@ func (x *exchange) asks(m wire.Message) bool {
 // passOn gives the caller what is to be answered there, with a state that keeps
 // what is not.
 func (x *exchange) passOn(resp *http.Response, round *wire.Round) {
-	state, err := x.seal(kept{state: round.State, pending: x.ours})
+	state, err := x.seal(kept{state: round.State, asked: int(x.call.asked.Load()), pending: x.ours})
 	if err != nil {
 		x.refuse(wire.CodeInternal, err.Error())
 		return

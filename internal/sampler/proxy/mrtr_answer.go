@@ -27,8 +27,9 @@ func (x *exchange) answer(inputs []wire.Input) ([]wire.InputAnswer, bool) {
 	defer cancel()
 	var failed *wire.Error
 	var once sync.Once
+	before := int(x.call.asked.Add(int64(len(inputs)))) - len(inputs)
 	serve := func(i int) {
-		result, failure, done := x.handler.ask(ctx, x.session, inputs[i].Params)
+		result, failure, done := x.handler.ask(ctx, x.session, x.session.viewIn(before+i+1), inputs[i].Params)
 		if !x.handler.work(done) {
 			done()
 		}

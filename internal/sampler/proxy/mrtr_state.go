@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
@@ -24,6 +25,8 @@ const (
 type kept struct {
 	// state is the server's; nil where there is none.
 	state json.RawMessage
+	// asked is how many sampling requests of the call were answered before.
+	asked int
 	// pending is the sampling that is still to be answered.
 	pending []wire.Input
 }
@@ -68,9 +71,9 @@ func (x *exchange) bound() []byte {
 }
 
 // encode writes texts with their lengths before them, so that each byte comes
-// back as it is. A state is preceded by 1, none is 0.
+// back as it is. First comes the number, then the state, preceded by 1, or 0.
 func (k kept) encode() []byte {
-	var plain []byte
+	plain := binary.AppendUvarint(nil, uint64(k.asked)) //nolint:gosec // never negative
 	add := func(text []byte) {
 		plain = binary.AppendUvarint(plain, uint64(len(text)))
 		plain = append(plain, text...)
@@ -89,11 +92,13 @@ func (k kept) encode() []byte {
 }
 
 func decodeKept(plain []byte) (k kept, ok bool) {
-	if len(plain) == 0 || plain[0] > 1 {
+	asked, n := binary.Uvarint(plain)
+	if n <= 0 || asked > math.MaxInt32 || len(plain) == n || plain[n] > 1 {
 		return kept{}, false
 	}
-	hasState := plain[0] == 1
-	rest := plain[1:]
+	k.asked = int(asked)
+	hasState := plain[n] == 1
+	rest := plain[n+1:]
 	next := func() (text []byte, ok bool) {
 		length, n := binary.Uvarint(rest)
 		if n <= 0 || length > uint64(len(rest)-n) {

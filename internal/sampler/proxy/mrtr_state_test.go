@@ -249,11 +249,11 @@ func TestAStateThatIsTooLarge(t *testing.T) {
 // FuzzKept holds that what is kept comes back as it was, and that nothing breaks
 // the reader.
 func FuzzKept(f *testing.F) {
-	f.Add(`"state"`, true, `"q"`, `{}`, []byte{1, 3, 'a', 'b', 'c'})
-	f.Add("", false, `"\u0071"`, "", []byte{0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
+	f.Add(`"state"`, true, `"q"`, `{}`, []byte{0, 1, 3, 'a', 'b', 'c'})
+	f.Add("", false, `"\u0071"`, "", []byte{0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
 	f.Add("null", true, "", "", []byte{})
 	f.Fuzz(func(t *testing.T, state string, hasState bool, key, params string, plain []byte) {
-		k := kept{pending: []wire.Input{
+		k := kept{asked: len(state), pending: []wire.Input{
 			{Key: json.RawMessage(key), Params: json.RawMessage(params), Method: wire.MethodSampling},
 			{Key: json.RawMessage(params), Params: json.RawMessage(key), Method: wire.MethodSampling},
 		}}
@@ -264,7 +264,7 @@ func FuzzKept(f *testing.F) {
 		if !ok {
 			t.Fatal("what was written cannot be read")
 		}
-		if (got.state != nil) != hasState || string(got.state) != string(k.state) || len(got.pending) != 2 ||
+		if (got.state != nil) != hasState || got.asked != k.asked || string(got.state) != string(k.state) || len(got.pending) != 2 ||
 			string(got.pending[0].Key) != key || string(got.pending[0].Params) != params {
 			t.Fatalf("%+v became %+v", k, got)
 		}

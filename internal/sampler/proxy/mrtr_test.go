@@ -99,11 +99,6 @@ func TestRounds(t *testing.T) {
 			wantBodies: []string{first},
 			want:       strings.Replace(asks(`, "inputRequests" : {"who":`+elicitInput+`},"requestState":"s"`), "$ID", `"\u0063-1"`, 1),
 		},
-		"input for the caller alone in the second round": {
-			answers:    []string{asks(`,"inputRequests":{"q":` + sampleInput + `}`), asks(`,"inputRequests":{"who":` + elicitInput + `},"requestState":"s"`)},
-			wantBodies: []string{first, retry(`,"inputResponses":{"q":{"sampled":true}}`)},
-			want:       strings.Replace(asks(`,"inputRequests":{"who":`+elicitInput+`},"requestState":"s"`), "$ID", `"\u0063-1"`, 1),
-		},
 		"a sampling request on the stream, as in the other era": {
 			answers:    []string{sampleEvent + event(done)},
 			wantBodies: []string{first},

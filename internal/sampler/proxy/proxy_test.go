@@ -36,6 +36,8 @@ const (
 type fakeSampling struct {
 	off    bool
 	answer func(context.Context) (json.RawMessage, *wire.Error)
+	// seen, where set, is told what is known of each request.
+	seen func(Session)
 	// done is what is to be run once the answer is on its way; may be nil.
 	done func()
 }
@@ -49,7 +51,10 @@ func (f *fakeSampling) Declare(caller wire.SamplingCapability) wire.SamplingCapa
 
 func (f *fakeSampling) Takes(Session, json.RawMessage) bool { return !f.off }
 
-func (f *fakeSampling) Answer(ctx context.Context, _ Session, _ json.RawMessage) (json.RawMessage, *wire.Error, func()) {
+func (f *fakeSampling) Answer(ctx context.Context, s Session, _ json.RawMessage) (json.RawMessage, *wire.Error, func()) {
+	if f.seen != nil {
+		f.seen(s)
+	}
 	if f.answer == nil {
 		return json.RawMessage(`{}`), nil, f.done
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -82,6 +83,8 @@ type call struct {
 	method string
 	// header is what the caller sent, as it goes on to the server.
 	header http.Header
+	// asked counts the sampling requests that it has asked for.
+	asked atomic.Int64
 }
 
 // answer is one sampling request that is being answered.
@@ -126,6 +129,14 @@ func (s *session) end() {
 	if s.listener != nil {
 		s.listener.log.close()
 	}
+}
+
+// viewIn is view for a sampling request that belongs to a call, as which of it; 0
+// where it belongs to none.
+func (s *session) viewIn(inCall int) Session {
+	v := s.view()
+	v.InCall = inCall
+	return v
 }
 
 func (s *session) view() Session {
