@@ -161,7 +161,7 @@ func (h *Handler) relaySSE(ctx context.Context, w http.ResponseWriter, r *http.R
 	defer h.end(s)
 	gone, ok := h.sessions.put(s)
 	for _, other := range gone {
-		other.end()
+		h.letGo(other)
 	}
 	if !ok {
 		h.noRoom(w, wire.Message{})
