@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -70,13 +71,32 @@ func BenchmarkMayAskForInput(b *testing.B) {
 }
 
 func BenchmarkDecodeSamplingParams(b *testing.B) {
-	b.SetBytes(int64(len(benchSampling)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := DecodeSamplingParams(benchSampling); err != nil {
-			b.Fatal(err)
-		}
+	for name, data := range map[string][]byte{"small": benchSampling, "50 messages, 32 tools": benchConversation()} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := DecodeSamplingParams(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
+}
+
+// benchConversation is a request late in a loop of tools.
+func benchConversation() []byte {
+	var messages, tools []string
+	text := benchText[:200]
+	for i := range 25 {
+		messages = append(messages,
+			fmt.Sprintf(`{"role":"assistant","content":[{"type":"text","text":"%s"},{"type":"tool_use","id":"u%d","name":"t","input":{"query":"%s"}}]}`, text, i, text),
+			fmt.Sprintf(`{"role":"user","content":[{"type":"tool_result","toolUseId":"u%d","content":[{"type":"text","text":"%s"}]}]}`, i, text))
+	}
+	for i := range 32 {
+		tools = append(tools, fmt.Sprintf(`{"name":"tool_%d","description":"%s","inputSchema":{"type":"object","properties":{"query":{"type":"string"}}}}`, i, text))
+	}
+	return []byte(`{"messages":[` + strings.Join(messages, ",") + `],"tools":[` + strings.Join(tools, ",") + `],"maxTokens":100}`)
 }
 
 func BenchmarkAppendResult(b *testing.B) {

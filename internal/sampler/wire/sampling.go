@@ -28,15 +28,20 @@ type SamplingCapability struct {
 // SamplingParams are the parameters of one sampling request in any version
 // from 2024-11-05 on. Schemas, arguments and metadata keep their bytes.
 //
-// What the specification deprecates or lets a client ignore and what nothing
-// here reads (includeContext, task, the priorities, annotations) is left out.
+// What the specification lets a client ignore and what nothing here reads
+// (task, annotations) is left out.
 type SamplingParams struct {
 	Messages         []SamplingMessage `json:"messages"`
 	ModelPreferences *ModelPreferences `json:"modelPreferences,omitempty"`
 	SystemPrompt     *string           `json:"systemPrompt,omitempty"`
+	// IncludeContext is one of the constants below, or empty where the server says
+	// nothing.
+	IncludeContext string `json:"includeContext,omitempty"`
 	// Temperature is nil where the server named none; zero is a value.
-	Temperature   *float64        `json:"temperature,omitempty"`
-	MaxTokens     int64           `json:"maxTokens"`
+	Temperature *float64 `json:"temperature,omitempty"`
+	// MaxTokens is 0 where it is missing, which no version of the protocol allows
+	// but a policy may have a default for.
+	MaxTokens     int64           `json:"maxTokens,omitempty"`
 	StopSequences []string        `json:"stopSequences,omitempty"`
 	Metadata      json.RawMessage `json:"metadata,omitempty"`
 	Tools         []Tool          `json:"tools,omitempty"`
@@ -47,11 +52,19 @@ type SamplingParams struct {
 // weight: hints first.
 type ModelPreferences struct {
 	Hints []ModelHint `json:"hints,omitempty"`
-	// The priorities are 0 to 1; nil where the server has none.
+	// The priorities are nil where the server has none. The specification says 0
+	// to 1, which is not checked here.
 	CostPriority         *float64 `json:"costPriority,omitempty"`
 	SpeedPriority        *float64 `json:"speedPriority,omitempty"`
 	IntelligencePriority *float64 `json:"intelligencePriority,omitempty"`
 }
+
+// Values of includeContext.
+const (
+	ContextNone       = "none"
+	ContextThisServer = "thisServer"
+	ContextAllServers = "allServers"
+)
 
 // ModelHint is a substring of a model's name.
 type ModelHint struct {

@@ -141,7 +141,7 @@ func decodeContent(at string, data json.RawMessage, inToolResult bool) ([]Conten
 	}
 	blocks := make([]Content, 0, len(raws))
 	for i := range raws {
-		block, err := raws[i].block(fmt.Sprintf("%s[%d]", at, i), inToolResult)
+		block, err := raws[i].block(itemAt(at, i), inToolResult)
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +158,7 @@ func locate[T any](at string, list json.RawMessage) *Error {
 		for i, item := range items {
 			var v T
 			if err := json.Unmarshal(item, &v); err != nil {
-				return wrongJSON(fmt.Sprintf("%s[%d]", at, i), err)
+				return wrongJSON(itemAt(at, i), err)
 			}
 		}
 	}
@@ -306,7 +306,8 @@ func wrongJSON(at string, err error) *Error {
 	var wrong *json.UnmarshalTypeError
 	problem := "is not valid JSON"
 	if errors.As(err, &wrong) {
-		problem = "must not be a JSON " + wrong.Value
+		kind, _, _ := strings.Cut(wrong.Value, " ") // the number itself comes after it
+		problem = "must not be a JSON " + kind
 		if at != "" && wrong.Field != "" {
 			at += "."
 		}

@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"strconv"
 )
@@ -13,6 +12,7 @@ type rawParams struct {
 	Messages         []rawMessage      `json:"messages"`
 	ModelPreferences *ModelPreferences `json:"modelPreferences"`
 	SystemPrompt     *string           `json:"systemPrompt"`
+	IncludeContext   string            `json:"includeContext"`
 	Temperature      *float64          `json:"temperature"`
 	MaxTokens        json.RawMessage   `json:"maxTokens"`
 	StopSequences    []string          `json:"stopSequences"`
@@ -50,10 +50,19 @@ func DecodeSamplingParams(data json.RawMessage) (*SamplingParams, *Error) {
 	p := &SamplingParams{
 		ModelPreferences: raw.ModelPreferences,
 		SystemPrompt:     raw.SystemPrompt,
+		IncludeContext:   raw.IncludeContext,
 		Temperature:      raw.Temperature,
 		StopSequences:    raw.StopSequences,
 	}
+	switch p.IncludeContext {
+	case "", ContextNone, ContextThisServer, ContextAllServers:
+	default:
+		return nil, invalid("includeContext", "must be none, thisServer or allServers")
+	}
 	if !absent(raw.Metadata) {
+		if !startsObject(raw.Metadata) {
+			return nil, invalid("metadata", "must be an object")
+		}
 		p.Metadata = raw.Metadata
 	}
 	var err *Error
@@ -63,23 +72,15 @@ func DecodeSamplingParams(data json.RawMessage) (*SamplingParams, *Error) {
 	if p.Tools, err = decodeTools(raw.Tools); err != nil {
 		return nil, err
 	}
-	if raw.ToolChoice != nil {
-		switch raw.ToolChoice.Mode {
-		case "", ToolChoiceAuto, ToolChoiceRequired, ToolChoiceNone:
-			p.ToolChoice = &ToolChoice{Mode: raw.ToolChoice.Mode}
-		default:
-			return nil, invalid("toolChoice.mode", "must be auto, required or none")
-		}
-		if raw.ToolChoice.Mode == ToolChoiceRequired && len(p.Tools) == 0 {
-			return nil, invalid("toolChoice.mode", "is required, but there are no tools")
-		}
+	if p.ToolChoice, err = raw.ToolChoice.choice(len(p.Tools) > 0); err != nil {
+		return nil, err
 	}
 	if len(raw.Messages) == 0 {
 		return nil, invalid("messages", "is missing or empty")
 	}
 	p.Messages = make([]SamplingMessage, len(raw.Messages))
 	for i := range raw.Messages {
-		if p.Messages[i], err = raw.Messages[i].message(fmt.Sprintf("messages[%d]", i)); err != nil {
+		if p.Messages[i], err = raw.Messages[i].message(itemAt("messages", i)); err != nil {
 			return nil, err
 		}
 	}
@@ -112,7 +113,7 @@ func locateParam(data json.RawMessage, err error) *Error {
 func decodeMaxTokens(raw json.RawMessage) (int64, *Error) {
 	const at = "maxTokens"
 	if absent(raw) {
-		return 0, invalid(at, "is missing")
+		return 0, nil
 	}
 	text := string(bytes.TrimSpace(raw))
 	n, err := strconv.ParseInt(text, 10, 64)
@@ -129,13 +130,34 @@ func decodeMaxTokens(raw json.RawMessage) (int64, *Error) {
 	return n, nil
 }
 
+// itemAt names a place in a list, cheaply: each block of a request has one.
+func itemAt(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
+
+// choice checks a tool choice. It returns nil where there is none.
+func (r *rawToolChoice) choice(tools bool) (*ToolChoice, *Error) {
+	const at = "toolChoice.mode"
+	if r == nil {
+		return nil, nil
+	}
+	switch r.Mode {
+	case "", ToolChoiceAuto, ToolChoiceNone:
+	case ToolChoiceRequired:
+		if !tools {
+			return nil, invalid(at, "is required, but there are no tools")
+		}
+	default:
+		return nil, invalid(at, "must be auto, required or none")
+	}
+	return &ToolChoice{Mode: r.Mode}, nil
+}
+
 func decodeTools(raws []rawTool) ([]Tool, *Error) {
 	if len(raws) == 0 {
 		return nil, nil
 	}
 	tools := make([]Tool, len(raws))
 	for i, raw := range raws {
-		at := fmt.Sprintf("tools[%d]", i)
+		at := itemAt("tools", i)
 		name, err := nonEmpty(at+".name", raw.Name)
 		if err != nil {
 			return nil, err
@@ -163,59 +185,60 @@ func (r *rawMessage) message(at string) (SamplingMessage, *Error) {
 // alone in a user message, and each assistant message with tool uses is
 // followed by the results of exactly those.
 func checkToolMessages(messages []SamplingMessage) *Error {
-	pending := map[string]bool{} // tool uses of the message before
+	pending, seen := map[string]bool{}, map[string]bool{} // tool uses of the message before, those answered
 	for i, m := range messages {
-		at := fmt.Sprintf("messages[%d]", i)
-		answered, err := checkBlocks(at, m, pending)
-		if err != nil {
+		if err := checkBlocks(i, m, pending, seen); err != nil {
 			return err
 		}
-		if answered < len(pending) {
-			return invalid(at, "must answer every tool_use of the message before with a tool_result, and hold nothing else")
+		if len(seen) < len(pending) {
+			return invalid(itemAt("messages", i), "must answer every tool_use of the message before with a tool_result, and hold nothing else")
 		}
-		pending = map[string]bool{}
+		clear(pending)
 		for j, c := range m.Content {
 			if c.Type != ContentToolUse {
 				continue
 			}
 			if pending[c.ID] {
-				return invalid(fmt.Sprintf("%s.content[%d].id", at, j), "is there twice")
+				return invalid(blockAt(i, j)+".id", "is there twice")
 			}
 			pending[c.ID] = true
 		}
 	}
 	if len(pending) > 0 {
-		return invalid(fmt.Sprintf("messages[%d]", len(messages)-1), "holds a tool_use, but no message with its tool_result follows")
+		return invalid(itemAt("messages", len(messages)-1), "holds a tool_use, but no message with its tool_result follows")
 	}
 	return nil
 }
 
-// checkBlocks checks one message and counts how many of the pending tool uses
-// it answers.
-func checkBlocks(at string, m SamplingMessage, pending map[string]bool) (answered int, err *Error) {
-	seen := map[string]bool{}
+// checkBlocks checks one message and puts the tool uses that it answers into
+// seen.
+func checkBlocks(i int, m SamplingMessage, pending, seen map[string]bool) *Error {
+	clear(seen)
 	for j, c := range m.Content {
-		place := fmt.Sprintf("%s.content[%d]", at, j)
 		switch {
 		case c.Type == ContentToolUse && m.Role != RoleAssistant:
-			return 0, invalid(place, "tool_use belongs in an assistant message")
+			return invalid(blockAt(i, j), "tool_use belongs in an assistant message")
 		case c.Type != ContentToolResult:
 			if len(seen) > 0 {
-				return 0, invalid(place, "a message with tool_result must hold nothing else")
+				return invalid(blockAt(i, j), "a message with tool_result must hold nothing else")
 			}
 		case m.Role != RoleUser:
-			return 0, invalid(place, "tool_result belongs in a user message")
+			return invalid(blockAt(i, j), "tool_result belongs in a user message")
 		case len(seen) != j:
-			return 0, invalid(place, "a message with tool_result must hold nothing else")
+			return invalid(blockAt(i, j), "a message with tool_result must hold nothing else")
 		case !pending[c.ToolUseID]:
-			return 0, invalid(place+".toolUseId", "names no tool_use of the message before")
+			return invalid(blockAt(i, j)+".toolUseId", "names no tool_use of the message before")
 		case seen[c.ToolUseID]:
-			return 0, invalid(place+".toolUseId", "is answered twice")
+			return invalid(blockAt(i, j)+".toolUseId", "is answered twice")
 		default:
 			seen[c.ToolUseID] = true
 		}
 	}
-	return len(seen), nil
+	return nil
+}
+
+func blockAt(message, block int) string {
+	return itemAt(itemAt("messages", message)+".content", block)
 }
 
 // NeedsTools reports whether a sampling request can be served only by a client

@@ -19,6 +19,18 @@ func TestDecodeSamplingParams(t *testing.T) {
 			&SamplingParams{MaxTokens: 100, Messages: []SamplingMessage{
 				{Role: RoleUser, Content: []Content{{Type: ContentText, Text: "hi"}}}}},
 		},
+		"no maxTokens: the policy knows": {
+			`{"messages":[{"role":"user","content":{"type":"text","text":"hi"}}],"maxTokens":null}`,
+			&SamplingParams{Messages: []SamplingMessage{
+				{Role: RoleUser, Content: []Content{{Type: ContentText, Text: "hi"}}}}},
+		},
+		"priorities outside of what they may be, and hints that say nothing": {
+			`{"messages":[{"role":"user","content":{"type":"text","text":"hi"}}],"maxTokens":1,
+			"modelPreferences":{"hints":[],"costPriority":-1,"speedPriority":7,"intelligencePriority":null}}`,
+			&SamplingParams{MaxTokens: 1,
+				ModelPreferences: &ModelPreferences{Hints: []ModelHint{}, CostPriority: new(-1.0), SpeedPriority: new(7.0)},
+				Messages:         []SamplingMessage{{Role: RoleUser, Content: []Content{{Type: ContentText, Text: "hi"}}}}},
+		},
 		"every field, with what is ignored": {
 			`{"messages":[{"role":"user","_meta":{"a":1},"content":[{"type":"text","text":"","annotations":{"priority":1}}]}],
 			"modelPreferences":{"hints":[{"name":"haiku"},{}],"costPriority":0.5},
@@ -27,8 +39,8 @@ func TestDecodeSamplingParams(t *testing.T) {
 			"tools":[{"name":"t","description":"d","title":"x","inputSchema":{"$schema":"s","type":"object", "oneOf":[]}}],
 			"toolChoice":{"mode":"required"}}`,
 			&SamplingParams{
-				MaxTokens: 100, Temperature: &zero, SystemPrompt: &prompt,
-				ModelPreferences: &ModelPreferences{Hints: []ModelHint{{Name: "haiku"}, {}}},
+				MaxTokens: 100, Temperature: &zero, SystemPrompt: &prompt, IncludeContext: ContextAllServers,
+				ModelPreferences: &ModelPreferences{Hints: []ModelHint{{Name: "haiku"}, {}}, CostPriority: new(0.5)},
 				StopSequences:    []string{"END"}, Metadata: json.RawMessage(`{"b": 2}`),
 				Tools:      []Tool{{Name: "t", Description: "d", InputSchema: json.RawMessage(`{"$schema":"s","type":"object", "oneOf":[]}`)}},
 				ToolChoice: &ToolChoice{Mode: ToolChoiceRequired},
@@ -88,13 +100,22 @@ func TestDecodeSamplingParamsNamesThePlaceOfAMistake(t *testing.T) {
 	messages := func(list string) string { return `{"maxTokens":1,"messages":[` + list + `]}` }
 	user := func(content string) string { return messages(`{"role":"user","content":` + content + `}`) }
 	for name, tc := range map[string]struct{ params, want string }{
-		"no parameters":              {``, "params: must be an object"},
-		"a list":                     {`[]`, "params: must be an object"},
-		"half an object":             {`{"maxTokens":`, "params: is not valid JSON"},
-		"no messages":                {`{"maxTokens":1}`, "messages: is missing or empty"},
-		"messages of another type":   {`{"maxTokens":1,"messages":7}`, "messages: must not be a JSON number"},
-		"a message that is a text":   {messages(`{"role":"user","content":` + text + `},"x"`), "messages[1]: must not be a JSON string"},
-		"no maxTokens":               {`{"messages":[{"role":"user","content":` + text + `}]}`, "maxTokens: is missing"},
+		"no parameters":            {``, "params: must be an object"},
+		"a list":                   {`[]`, "params: must be an object"},
+		"half an object":           {`{"maxTokens":`, "params: is not valid JSON"},
+		"no messages":              {`{"maxTokens":1}`, "messages: is missing or empty"},
+		"messages of another type": {`{"maxTokens":1,"messages":7}`, "messages: must not be a JSON number"},
+		"a message that is a text": {messages(`{"role":"user","content":` + text + `},"x"`), "messages[1]: must not be a JSON string"},
+		"fewer tokens than none":   {`{"maxTokens":-1}`, "maxTokens: must be 1 or more"},
+		"an unknown context":       {`{"maxTokens":1,"includeContext":"` + secret + `"}`, "includeContext: must be none, thisServer or allServers"},
+		"a context that is a list": {`{"maxTokens":1,"includeContext":["none"]}`, "includeContext: must not be a JSON array"},
+		"metadata that is a text":  {`{"maxTokens":1,"metadata":"` + secret + `"}`, "metadata: must be an object"},
+		"a hint that is a text":    {`{"maxTokens":1,"modelPreferences":{"hints":["` + secret + `"]}}`, "modelPreferences.hints: must not be a JSON string"},
+		"hints that are one hint":  {`{"maxTokens":1,"modelPreferences":{"hints":{"name":"x"}}}`, "modelPreferences.hints: must not be a JSON object"},
+		"preferences that are a list": {`{"maxTokens":1,"modelPreferences":[{"name":"x"}]}`,
+			"modelPreferences: must not be a JSON array"},
+		"a priority that is a text":  {`{"maxTokens":1,"modelPreferences":{"costPriority":"high"}}`, "modelPreferences.costPriority: must not be a JSON string"},
+		"a priority beyond numbers":  {`{"maxTokens":1,"modelPreferences":{"costPriority":1e999}}`, "modelPreferences.costPriority: must not be a JSON number"},
 		"half a token":               {`{"maxTokens":0.5}`, "maxTokens: must be a whole number"},
 		"tokens as text":             {`{"maxTokens":"5"}`, "maxTokens: must be a whole number"},
 		"too many tokens to count":   {`{"maxTokens":1e300}`, "maxTokens: must be a whole number"},
