@@ -24,7 +24,7 @@ ybRLbLeIAiEA+q6RcWDfB/7Q4o11YUeQCx3oC1P55bqKHo7xoaqAL44=
 -----END CERTIFICATE-----
 `
 
-func TestFilesOfTheServerAreLookedAt(t *testing.T) {
+func TestFilesThatAConfigurationNamesAreLookedAt(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string) string {
 		path := filepath.Join(dir, name)
@@ -39,6 +39,7 @@ func TestFilesOfTheServerAreLookedAt(t *testing.T) {
 	token, blank, absent := file("token", "Bearer x\n"), file("blank", " \n"), filepath.Join(dir, "absent")
 	for name, tc := range map[string]struct {
 		upstream config.Upstream
+		policy   *config.Policy
 		want     []statusz.File
 	}{
 		"a server that needs none": {},
@@ -52,12 +53,30 @@ func TestFilesOfTheServerAreLookedAt(t *testing.T) {
 				{Path: absent, State: statusz.CredentialMissing},
 			},
 		},
-		"certificates":                 {config.Upstream{CAFile: file("ca", certificate)}, []statusz.File{{Path: filepath.Join(dir, "ca"), State: statusz.CredentialLoaded}}},
-		"certificates that are none":   {config.Upstream{CAFile: token}, []statusz.File{{Path: token, State: statusz.CredentialMissing}}},
-		"certificates that are absent": {config.Upstream{CAFile: absent}, []statusz.File{{Path: absent, State: statusz.CredentialMissing}}},
+		"certificates": {
+			upstream: config.Upstream{CAFile: file("ca", certificate)},
+			want:     []statusz.File{{Path: filepath.Join(dir, "ca"), State: statusz.CredentialLoaded}},
+		},
+		"certificates that are none": {
+			upstream: config.Upstream{CAFile: token}, want: []statusz.File{{Path: token, State: statusz.CredentialMissing}},
+		},
+		"certificates that are absent": {
+			upstream: config.Upstream{CAFile: absent}, want: []statusz.File{{Path: absent, State: statusz.CredentialMissing}},
+		},
+		"what providers and the store need, but keys of providers, which are looked at elsewhere": {
+			policy: &config.Policy{
+				Providers: []config.Provider{{CAFile: absent, Headers: []config.Header{header(token)}, Credential: &config.Credential{File: blank}}},
+				Limits:    config.SamplingLimits{Store: &config.Store{CAFile: absent, Credential: &config.Credential{File: blank}}},
+			},
+			want: []statusz.File{
+				{Path: absent, State: statusz.CredentialMissing},
+				{Path: token, State: statusz.CredentialLoaded},
+				{Path: blank, State: statusz.CredentialMissing},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, filesOf(&tc.upstream)); diff != "" {
+			if diff := cmp.Diff(tc.want, filesOf(&config.Effective{Upstream: tc.upstream, Policy: tc.policy})); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
 			}
 		})

@@ -3,18 +3,14 @@ package sampler
 import (
 	"cmp"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/cabundle"
@@ -178,47 +174,4 @@ func certificates(path string, log *slog.Logger) func() *x509.CertPool {
 		}
 		return cmp.Or(pool, none)
 	}
-}
-
-// mounted says whether all files that a configuration names can be here. A pod
-// that does not mount one will be replaced by one that does; until then it serves
-// best with the configuration that it has.
-func mounted(c *config.Effective) error {
-	files := []struct{ what, path string }{
-		{"the key of sessions", c.Sessions.KeyFile},
-		{"the CA bundle of the server", c.Upstream.CAFile},
-	}
-	for _, h := range c.Upstream.Headers {
-		if h.ValueFrom != nil {
-			files = append(files, struct{ what, path string }{"the header " + h.Name + " for the server", h.ValueFrom.File})
-		}
-	}
-	if c.Policy != nil {
-		for _, p := range c.Policy.Providers {
-			if p.Credential != nil {
-				files = append(files, struct{ what, path string }{"the key of provider " + p.Name, p.Credential.File})
-			}
-		}
-	}
-	for _, f := range files {
-		if f.path == "" {
-			continue
-		}
-		if _, err := os.Stat(filepath.Dir(f.path)); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the folder of %s, %s, is not there: the sampler has to be started anew with it", f.what, filepath.Dir(f.path))
-		}
-	}
-	return nil
-}
-
-// verifies reports whether a configuration has connections that are verified
-// with the system's root certificates.
-func verifies(c *config.Effective) bool {
-	// A server elsewhere may be behind an HTTP proxy that speaks TLS.
-	if c.Upstream.External || strings.HasPrefix(strings.ToLower(c.Upstream.URL), "https:") {
-		return true
-	}
-	return c.Policy != nil && slices.ContainsFunc(c.Policy.Providers, func(p config.Provider) bool {
-		return p.BaseURL == "" || strings.HasPrefix(strings.ToLower(p.BaseURL), "https:")
-	})
 }
