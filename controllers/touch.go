@@ -149,6 +149,9 @@ func behind(pod string, findings []observe.Finding, hash string) bool {
 	report := findings[i].Report
 	refused := report.Server.State == statusz.ServerUnauthorized
 	lacks := func(f statusz.File) bool { return refused || f.State == statusz.CredentialMissing }
+	if report.Store != nil && report.Store.State == statusz.StoreRefused {
+		return true
+	}
 	return report.ConfigHash != hash || slices.ContainsFunc(report.Files, lacks) || slices.ContainsFunc(report.Providers, func(p statusz.Provider) bool {
 		return p.Credential == statusz.CredentialMissing || p.State == statusz.ProviderRefused
 	})

@@ -8,7 +8,7 @@ const (
 	// ConditionAccepted says whether the spec makes sense.
 	ConditionAccepted = "Accepted"
 	// ConditionResolvedRefs says whether everything that is referred to is
-	// there: the Service, the keys of the policy's providers.
+	// there: the Service, and what the policy and spec.remote name.
 	ConditionResolvedRefs = "ResolvedRefs"
 	// ConditionAvailable says whether the pods of server and sampler run.
 	ConditionAvailable = "Available"
@@ -55,11 +55,11 @@ const (
 	// ReasonServiceNotFound means that spec.service names no Service, or one
 	// without that port.
 	ReasonServiceNotFound = "ServiceNotFound"
-	// ReasonSecretNotFound means that a key of a provider, or the value of a
-	// header for the server, is not there.
+	// ReasonSecretNotFound means that a key of a provider, the password of the
+	// limits' store, or the value of a header is not there.
 	ReasonSecretNotFound = "SecretNotFound"
-	// ReasonConfigMapNotFound means that the certificates of a remote server are
-	// not there.
+	// ReasonConfigMapNotFound means that the certificates of a remote server, of a
+	// provider or of the limits' store are not there.
 	ReasonConfigMapNotFound = "ConfigMapNotFound"
 )
 
@@ -125,13 +125,17 @@ const (
 	ReasonNoSamplers = "NoSamplers"
 	// ReasonConfigRefused means that a sampler refuses the configuration.
 	ReasonConfigRefused = "ConfigRefused"
-	// ReasonCredentialRefused means that a provider refuses the key. It is a
-	// reason for Verified too, where a remote server refuses the headers.
+	// ReasonCredentialRefused means that a provider refuses the key, or the store
+	// of the limits the password. It is a reason for Verified too, where a remote
+	// server refuses the headers.
 	ReasonCredentialRefused = "CredentialRefused"
 	// ReasonProviderUnreachable means that a provider does not answer.
 	ReasonProviderUnreachable = "ProviderUnreachable"
 	// ReasonProviderFailing means that a provider answers with errors.
 	ReasonProviderFailing = "ProviderFailing"
+	// ReasonLimitStoreUnreachable means that the store of the limits does not
+	// answer, and that the policy refuses all requests then.
+	ReasonLimitStoreUnreachable = "LimitStoreUnreachable"
 )
 
 // Reasons for Ready.

@@ -139,7 +139,7 @@ type RemoteServer struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",message="write each header once: names differ by more than upper and lower case"
-	Headers []RemoteHeader `json:"headers,omitempty"`
+	Headers []Header `json:"headers,omitempty"`
 
 	// caBundleRef names the certificates that the server is verified with, in
 	// place of the system's. Omitted uses the system's.
@@ -147,10 +147,10 @@ type RemoteServer struct {
 	CABundleRef *ConfigMapKeyRef `json:"caBundleRef,omitempty"`
 }
 
-// RemoteHeader is one header of the requests to a remote server.
+// Header is one header of requests that samplers send.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",message="write either value, which everybody may read, or valueFrom, for each header"
-type RemoteHeader struct {
+type Header struct {
 	// name is the name of the header. At most 128 characters.
 	// +required
 	// +kubebuilder:validation:MaxLength=128

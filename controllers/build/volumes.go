@@ -26,8 +26,8 @@ func samplerVolumes(server *mcpv1alpha1.MCPServer, plan resolve.Plan) []*corev1a
 			WithOptional(true).
 			WithItems(corev1ac.KeyToPath().WithKey(secret.Key).WithPath(resolve.SecretFile))))
 	}
-	if bundle := plan.CABundle; bundle != nil {
-		out = append(out, corev1ac.Volume().WithName("ca-bundle").WithConfigMap(corev1ac.ConfigMapVolumeSource().
+	for i, bundle := range plan.CABundles {
+		out = append(out, corev1ac.Volume().WithName(bundleVolume(i)).WithConfigMap(corev1ac.ConfigMapVolumeSource().
 			WithName(bundle.Name).
 			WithOptional(true).
 			WithItems(corev1ac.KeyToPath().WithKey(bundle.Key).WithPath(resolve.CABundleFile))))
@@ -43,8 +43,8 @@ func samplerMounts(plan resolve.Plan) []*corev1ac.VolumeMountApplyConfiguration 
 	for i, secret := range plan.Secrets {
 		out = append(out, mount(secretVolume(i), secret.Dir()))
 	}
-	if bundle := plan.CABundle; bundle != nil {
-		out = append(out, mount("ca-bundle", bundle.Dir()))
+	for i, bundle := range plan.CABundles {
+		out = append(out, mount(bundleVolume(i), bundle.Dir()))
 	}
 	return out
 }
@@ -52,3 +52,5 @@ func samplerMounts(plan resolve.Plan) []*corev1ac.VolumeMountApplyConfiguration 
 // secretVolume numbers the volumes: names of Secrets can be longer than those
 // of volumes.
 func secretVolume(i int) string { return fmt.Sprintf("secret-%d", i) }
+
+func bundleVolume(i int) string { return fmt.Sprintf("ca-bundle-%d", i) }

@@ -2,10 +2,11 @@ package observe
 
 import "github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 
-// maxProviders is more than a policy can have, and maxFiles more than a server.
+// maxProviders is more than a policy can have, and maxFiles more than a server
+// and its policy.
 const (
 	maxProviders = 64
-	maxFiles     = 64
+	maxFiles     = 512
 )
 
 // sanitise cuts every text of a report that somebody may show, and takes
@@ -28,6 +29,9 @@ func sanitise(r *statusz.Report) {
 	}
 	if len(r.Providers) > maxProviders {
 		r.Providers = r.Providers[:maxProviders]
+	}
+	if s := r.Store; s != nil {
+		s.State, s.Detail = statusz.StoreState(statusz.Clean(string(s.State))), statusz.Clean(s.Detail)
 	}
 	for i := range r.Providers {
 		p := &r.Providers[i]

@@ -2,39 +2,10 @@ package resolve
 
 import (
 	"cmp"
-	"fmt"
-	"path"
 	"slices"
-	"strings"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 )
-
-// SecretsDir is where keys of Secrets are mounted into the sampler's container,
-// each in a folder of its own: a sampler tells by the folder whether its pod can
-// have the key at all, or has to be replaced by one that mounts it.
-const SecretsDir = "/var/run/secrets/mcp-sampling.dev"
-
-// SecretFile is the name of the file in such a folder.
-const SecretFile = "value"
-
-// SecretMount is a key of a Secret that the sampler needs.
-type SecretMount struct {
-	Name string `json:"name"`
-	Key  string `json:"key"`
-}
-
-// Dir is the folder that the key is mounted at.
-func (m SecretMount) Dir() string { return path.Join(SecretsDir, m.Name, m.Key) }
-
-// credential is what the sampler's configuration says of the key.
-func (m SecretMount) credential() *config.Credential {
-	return &config.Credential{
-		File: path.Join(m.Dir(), SecretFile),
-		Ref:  fmt.Sprintf("Secret %s, key %s", m.Name, m.Key),
-	}
-}
 
 // Governing returns the policy that governs the server of that name, and the
 // names of those that target it in vain, in their order. The oldest wins, then
@@ -119,97 +90,8 @@ func Policy(policy *mcpv1alpha1.SamplingPolicy, all []mcpv1alpha1.SamplingPolicy
 			plan.Conflicts = append(plan.Conflicts, mcpv1alpha1.Conflict{Target: target, Policy: winner.Name})
 		}
 	}
-	_, _, plan.Problem = effectivePolicy(policy)
+	if _, _, err := effectivePolicy(policy); err != nil {
+		plan.Problem = err.Error()
+	}
 	return plan
-}
-
-// effectivePolicy is the form of a policy that samplers read, and the Secrets
-// that it needs; or the problem that samplers would have with it.
-func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (_ *config.Policy, _ []SecretMount, problem string) {
-	spec := &policy.Spec
-	out := config.Policy{
-		Name: policy.Name,
-		Mode: config.Mode(spec.Mode),
-		Models: config.Models{
-			Default: spec.Models.Default,
-		},
-		Capabilities: config.Capabilities{Tools: config.ToolsCapability(spec.Capabilities.Tools)},
-		Parameters:   parameters(spec.Parameters),
-	}
-	var secrets []SecretMount
-	for i := range spec.Providers {
-		p := &spec.Providers[i]
-		out.Providers = append(out.Providers, provider(p))
-		if p.Credential != nil {
-			secrets = append(secrets, secretMount(p.Credential.SecretKeyRef))
-		}
-	}
-	for _, m := range spec.Models.Allowed {
-		out.Models.Allowed = append(out.Models.Allowed, config.Model{
-			Name: m.Name, Provider: m.Provider, Model: m.Model, Hints: slices.Clone(m.Hints),
-		})
-	}
-
-	// Only a whole configuration can be validated; whatever is around the policy
-	// here is right.
-	whole := config.Effective{
-		APIVersion: config.APIVersion,
-		Server:     config.Server{Name: "any"},
-		Upstream:   config.Upstream{URL: "http://any/mcp"},
-		Policy:     &out,
-	}.WithDefaults()
-	if err := whole.Validate(); err != nil {
-		// Users know the same fields under spec.
-		return nil, nil, strings.ReplaceAll(oneLine(err), "policy.", "spec.")
-	}
-	return whole.Policy, sorted(secrets), ""
-}
-
-func secretMount(ref mcpv1alpha1.SecretKeyRef) SecretMount {
-	return SecretMount{Name: ref.Name, Key: ref.Key}
-}
-
-func provider(p *mcpv1alpha1.Provider) config.Provider {
-	out := config.Provider{
-		Name:    p.Name,
-		Type:    config.ProviderType(p.Type),
-		BaseURL: p.BaseURL,
-		Retries: config.DefaultRetries,
-	}
-	if p.Credential != nil {
-		out.Credential = secretMount(p.Credential.SecretKeyRef).credential()
-	}
-	if p.Timeout != nil {
-		out.Timeout = config.Duration(p.Timeout.Duration)
-	}
-	if p.Retries != nil {
-		out.Retries = int(*p.Retries)
-	}
-	if p.OpenAI != nil {
-		out.OpenAI = &config.OpenAI{MaxTokensField: config.MaxTokensField(p.OpenAI.MaxTokensField)}
-	}
-	return out
-}
-
-func parameters(p *mcpv1alpha1.Parameters) config.Parameters {
-	var out config.Parameters
-	if p == nil {
-		return out
-	}
-	if m := p.MaxTokens; m != nil {
-		out.MaxTokens = &config.MaxTokensLimit{Max: m.Max, OnExceed: config.OnExceed(m.OnExceed)}
-	}
-	if t := p.Temperature; t != nil {
-		out.Temperature = &config.TemperatureRange{Max: config.DefaultMaxTemperature}
-		if t.Min != nil {
-			out.Temperature.Min = *t.Min
-		}
-		if t.Max != nil {
-			out.Temperature.Max = *t.Max
-		}
-	}
-	if s := p.SystemPrompt; s != nil {
-		out.SystemPrompt = &config.SystemPromptAction{Action: config.PromptAction(s.Action), Text: s.Text}
-	}
-	return out
 }

@@ -52,8 +52,8 @@ type Plan struct {
 	Losers []string `json:"losers,omitempty"`
 	// Secrets are mounted into the sampler's pods, sorted by name.
 	Secrets []SecretMount `json:"secrets,omitempty"`
-	// CABundle is mounted there too; nil without one.
-	CABundle *ConfigMapMount `json:"caBundle,omitempty"`
+	// CABundles are mounted there too, sorted by name.
+	CABundles []ConfigMapMount `json:"caBundles,omitempty"`
 	// Refusals say what cannot be done.
 	Refusals []Refusal `json:"refusals,omitempty"`
 }
@@ -79,9 +79,7 @@ func Server(in Input) Plan {
 	server := in.Server
 	from := source(server, in.Service, in.ClusterDomain)
 	plan := Plan{
-		URL:      "http://" + host(server.Name, server.Namespace, in.ClusterDomain) + from.path,
-		Secrets:  from.secrets,
-		CABundle: from.caBundle,
+		URL: "http://" + host(server.Name, server.Namespace, in.ClusterDomain) + from.path,
 		Config: config.Effective{
 			APIVersion: config.APIVersion,
 			Server:     config.Server{Name: server.Name, Namespace: server.Namespace},
@@ -98,6 +96,7 @@ func Server(in Input) Plan {
 			Limits:         limits(server.Spec.Limits),
 		}.WithDefaults(),
 	}
+	plan.Secrets, plan.CABundles = from.mounts.sorted()
 	if err := plan.Config.Validate(); err != nil {
 		plan.refuse(mcpv1alpha1.ConditionAccepted, mcpv1alpha1.ReasonInvalidTransport,
 			"correct the spec: "+inSpec(server, oneLine(err)))
@@ -112,15 +111,26 @@ func Server(in Input) Plan {
 		return plan
 	}
 	plan.Policy = &Attachment{Name: winner.Name, UID: winner.UID, Generation: winner.Generation}
-	policy, secrets, problem := effectivePolicy(winner)
-	if problem != "" {
+	policy, needs, err := effectivePolicy(winner)
+	if err != nil {
 		plan.refuse(mcpv1alpha1.ConditionSamplingReady, mcpv1alpha1.ReasonInvalidPolicy,
-			fmt.Sprintf("SamplingPolicy %q is invalid, so the server runs without sampling; correct it: %s", winner.Name, problem))
+			fmt.Sprintf("SamplingPolicy %q is invalid, so the server runs without sampling; correct it: %s", winner.Name, err))
 		return plan
 	}
+	policy.Limits.Shares = shares(server)
 	plan.Config.Policy = policy
-	plan.Secrets = sorted(append(plan.Secrets, secrets...))
+	needs.secrets = append(needs.secrets, from.mounts.secrets...)
+	needs.bundles = append(needs.bundles, from.mounts.bundles...)
+	plan.Secrets, plan.CABundles = needs.sorted()
 	return plan
+}
+
+// shares is how many samplers divide the limits of a policy.
+func shares(server *mcpv1alpha1.MCPServer) int {
+	if n := server.Spec.Sampler.Replicas; n != nil {
+		return max(1, int(*n))
+	}
+	return 1
 }
 
 // stdioInterval is that of looks which start a process each.

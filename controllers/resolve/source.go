@@ -1,12 +1,9 @@
 package resolve
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"net/url"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,21 +22,7 @@ const (
 	SessionDir = "/var/run/secrets/session.mcp-sampling.dev"
 	// SessionKey is the key of the Secret.
 	SessionKey = "session-key"
-	// CABundleDir is where a remote server's certificates are mounted.
-	CABundleDir = "/var/run/configmaps/mcp-sampling.dev"
-	// CABundleFile is the name of the file there.
-	CABundleFile = "ca.crt"
 )
-
-// ConfigMapMount is a key of a ConfigMap that the sampler needs.
-type ConfigMapMount struct {
-	Name string `json:"name"`
-	Key  string `json:"key"`
-}
-
-// Dir is the folder that the key is mounted at; each has its own, as for a
-// SecretMount.
-func (m ConfigMapMount) Dir() string { return path.Join(CABundleDir, m.Name, m.Key) }
 
 // ServerPort is where the server's container listens.
 func ServerPort(server *mcpv1alpha1.MCPServer) int32 {
@@ -74,8 +57,7 @@ func PeersService(server string) string { return server + "-peers" }
 type found struct {
 	upstream config.Upstream
 	path     string // the endpoint's, at the server and for callers
-	secrets  []SecretMount
-	caBundle *ConfigMapMount
+	mounts   mounts
 }
 
 func source(server *mcpv1alpha1.MCPServer, service *corev1.Service, domain string) found {
@@ -107,27 +89,8 @@ func remote(from *mcpv1alpha1.RemoteServer, out *found) {
 	if u, err := url.Parse(from.URL); err == nil && u.Path != "" {
 		out.path = u.Path
 	}
-	for _, h := range from.Headers {
-		header := config.Header{Name: h.Name, Value: h.Value}
-		if h.ValueFrom != nil {
-			mount := secretMount(h.ValueFrom.SecretKeyRef)
-			out.secrets = append(out.secrets, mount)
-			header.ValueFrom = mount.credential()
-		}
-		out.upstream.Headers = append(out.upstream.Headers, header)
-	}
-	out.secrets = sorted(out.secrets)
-	if ref := from.CABundleRef; ref != nil {
-		out.caBundle = &ConfigMapMount{Name: ref.Name, Key: cmp.Or(ref.Key, "ca.crt")}
-		out.upstream.CAFile = path.Join(out.caBundle.Dir(), CABundleFile)
-	}
-}
-
-func sorted(secrets []SecretMount) []SecretMount {
-	slices.SortFunc(secrets, func(a, b SecretMount) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key))
-	})
-	return slices.Compact(secrets)
+	out.upstream.Headers = out.mounts.headers(from.Headers)
+	out.upstream.CAFile = out.mounts.bundle(from.CABundleRef)
 }
 
 func origins(from []mcpv1alpha1.Origin) []string {

@@ -115,12 +115,13 @@ func (r reports) file(path string, state statusz.CredentialState) bool {
 	})
 }
 
-// providerStates and serverStates go from the best to the worst. A state that
+// providerStates, storeStates and serverStates go from the best to the worst. A state that
 // says nothing is in neither.
 var (
 	providerStates = []statusz.ProviderState{
 		statusz.ProviderHealthy, statusz.ProviderFailing, statusz.ProviderUnreachable, statusz.ProviderRefused,
 	}
+	storeStates  = []statusz.StoreState{statusz.StoreHealthy, statusz.StoreUnreachable, statusz.StoreRefused}
 	serverStates = []statusz.ServerState{
 		statusz.ServerVerified, statusz.ServerUnauthorized, statusz.ServerUnreachable, statusz.ServerNotMCP,
 	}
@@ -145,6 +146,17 @@ func (r reports) provider(name string) statusz.Provider {
 			if p.Name == name && outweighs(providerStates, p.State, worst.State, p.At, worst.At) {
 				worst = p
 			}
+		}
+	}
+	return worst
+}
+
+// store returns the worst that samplers know about the store of the limits.
+func (r reports) store() statusz.Store {
+	worst := statusz.Store{State: statusz.StoreUnknown}
+	for _, report := range r.ready {
+		if s := report.Store; s != nil && outweighs(storeStates, s.State, worst.State, s.At, worst.At) {
+			worst = *s
 		}
 	}
 	return worst

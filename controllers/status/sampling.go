@@ -10,6 +10,7 @@ import (
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
@@ -18,24 +19,28 @@ func resolvedRefs(in ServerInput, r reports) verdict {
 	if refusal := in.firstRefusal(mcpv1alpha1.ConditionResolvedRefs); refusal != nil {
 		return refusedBy(refusal)
 	}
-	if v := serverFiles(in, r); v != nil {
+	needs := needsOf(in.Plan)
+	if v := r.missing(needs); v != nil {
 		return *v
 	}
-	if policy := in.Plan.Config.Policy; policy != nil && len(in.Plan.Secrets) > 0 {
+	policy := in.Plan.Config.Policy
+	if policy != nil {
 		for i := range policy.Providers {
-			if p := &policy.Providers[i]; r.credentialMissing(p.Name) {
-				if r.replacing {
-					return unknown(mcpv1alpha1.ReasonPending, beingReplaced)
-				}
-				return no(mcpv1alpha1.ReasonSecretNotFound, secretNotFound(policy, p))
+			if p := &policy.Providers[i]; p.Credential != nil && r.credentialMissing(p.Name) {
+				return *r.unlessReplacing(secretNotFound(policy, p))
 			}
 		}
+	}
+	if v := r.unseen(needs); v != nil {
+		return *v
+	}
+	if policy != nil && len(in.Plan.Secrets) > 0 {
 		if r.unreadable {
 			return unreadable()
 		}
 		for i := range policy.Providers {
 			if p := &policy.Providers[i]; !r.credentialKnown(p) {
-				return unknown(mcpv1alpha1.ReasonPending, "no sampler has looked yet whether the Secrets of SamplingPolicy "+quote(policy.Name)+" are there")
+				return unknown(mcpv1alpha1.ReasonPending, unseenOf(policy))
 			}
 		}
 	}
@@ -46,9 +51,9 @@ func resolvedRefs(in ServerInput, r reports) verdict {
 // because an old pod does not mount it.
 const beingReplaced = "the sampler's pods are being replaced by ones that mount what they need"
 
-func secretNotFound(policy *config.Policy, p *config.Provider) string {
-	return fmt.Sprintf("%s is not there or empty: create it, or correct credential.secretKeyRef of provider %s in SamplingPolicy %s; samplers pick it up by themselves",
-		p.Credential.Ref, quote(p.Name), quote(policy.Name))
+func secretNotFound(policy *config.Policy, p *config.Provider) verdict {
+	return missingSecret(p.Credential,
+		fmt.Sprintf("credential.secretKeyRef of provider %s in SamplingPolicy %s", quote(p.Name), quote(policy.Name)))
 }
 
 // outdated says why it is no news that a sampler did not reach the server at a
@@ -105,11 +110,11 @@ func samplingReady(in ServerInput, r reports) verdict {
 		return noPolicy(in)
 	}
 	for i := range policy.Providers {
-		if v := provider(policy, &policy.Providers[i], r); v != nil {
+		if v := provider(in.Plan, &policy.Providers[i], r); v != nil {
 			return *v
 		}
 	}
-	return yes(mcpv1alpha1.ReasonSamplingReady, fmt.Sprintf("sampling requests are answered under SamplingPolicy %s", quote(policy.Name)))
+	return storeReady(policy, r)
 }
 
 func unreadable() verdict {
@@ -123,14 +128,13 @@ func noPolicy(in ServerInput) verdict {
 }
 
 // provider returns what is wrong with a provider, nil if nothing is known to be.
-func provider(policy *config.Policy, p *config.Provider, r reports) *verdict {
-	if r.credentialMissing(p.Name) && p.Credential != nil {
-		if r.replacing {
-			v := unknown(mcpv1alpha1.ReasonPending, beingReplaced)
-			return &v
-		}
-		v := no(mcpv1alpha1.ReasonSecretNotFound, secretNotFound(policy, p))
-		return &v
+func provider(plan resolve.Plan, p *config.Provider, r reports) *verdict {
+	policy := plan.Config.Policy
+	if p.Credential != nil && r.credentialMissing(p.Name) {
+		return r.unlessReplacing(secretNotFound(policy, p))
+	}
+	if v := r.missing(providerNeeds(plan, policy, p)); v != nil {
+		return v
 	}
 	where := p.BaseURL
 	if where == "" {

@@ -2,61 +2,12 @@ package status
 
 import (
 	"fmt"
-	"path"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
-
-// serverFile is what a remote server needs besides its URL.
-type serverFile struct {
-	path    string // in the samplers
-	missing verdict
-}
-
-func serverFilesOf(plan resolve.Plan) []serverFile {
-	var out []serverFile
-	for _, h := range plan.Config.Upstream.Headers {
-		if from := h.ValueFrom; from != nil {
-			out = append(out, serverFile{from.File, no(mcpv1alpha1.ReasonSecretNotFound,
-				fmt.Sprintf("%s is not there or empty: create it, or correct header %s in spec.remote.headers; samplers pick it up by themselves",
-					from.Ref, quote(h.Name)))})
-		}
-	}
-	if bundle := plan.CABundle; bundle != nil {
-		out = append(out, serverFile{path.Join(bundle.Dir(), resolve.CABundleFile), no(mcpv1alpha1.ReasonConfigMapNotFound,
-			fmt.Sprintf("ConfigMap %s, key %s is not there or holds no certificate (PEM): create it, or correct spec.remote.caBundleRef; samplers pick it up by themselves",
-				bundle.Name, bundle.Key))})
-	}
-	return out
-}
-
-// serverFiles says what a server lacks; nil if nothing.
-func serverFiles(in ServerInput, r reports) *verdict {
-	files := serverFilesOf(in.Plan)
-	for i := range files {
-		if r.file(files[i].path, statusz.CredentialMissing) {
-			if r.replacing {
-				v := unknown(mcpv1alpha1.ReasonPending, beingReplaced)
-				return &v
-			}
-			return &files[i].missing
-		}
-	}
-	for i := range files {
-		if r.file(files[i].path, statusz.CredentialLoaded) {
-			continue
-		}
-		v := unknown(mcpv1alpha1.ReasonPending, "no sampler has looked yet whether what spec.remote refers to is there")
-		if r.unreadable {
-			v = unreadable()
-		}
-		return &v
-	}
-	return nil
-}
 
 func verified(in ServerInput, r reports) verdict {
 	found := r.server()
