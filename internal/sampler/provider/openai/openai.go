@@ -1,6 +1,6 @@
-// Package openai calls models through the chat completions API: OpenAI's own
-// and everything that is compatible with it. It translates and does nothing
-// else.
+// Package openai calls models through the chat completions API: OpenAI's own,
+// Azure's, and everything that is compatible with them. It translates and does
+// nothing else.
 //
 // How what the API cannot say is said all the same:
 //   - The tool role carries only text. Images and audio of a tool result follow
@@ -9,8 +9,16 @@
 //   - Which stop sequence ended an answer, or whether one did, it does not tell:
 //     that is endTurn here.
 //
+// What OpenAI refuses is not sent to OpenAI: it is mended where that loses
+// nothing, and an UnsupportedError otherwise. Compatible servers take more, and
+// what they refuse they say themselves. See rules.
+//
+// The official client sends the requests and reads the errors. Bodies are
+// written and read by the small structs of api.go, because the client's own
+// take longer than all the rest of a request.
+//
 // The official client reads OPENAI_* variables of the process on its own unless
-// its services are made one by one, as here: a sampler must never send a key
+// it is made without its constructor, as here: a sampler must never send a key
 // that its configuration does not name.
 package openai
 
@@ -43,16 +51,24 @@ type Options struct {
 
 // Client is a provider.Provider.
 type Client struct {
-	options     Options
-	completions openai.ChatCompletionService
-	modelsURL   string
+	options Options
+	rules   rules
+	client  openai.Client
+	// modelsURL is where the list of models is found.
+	modelsURL string
 }
 
 var _ provider.Provider = (*Client)(nil)
 
 // New makes a client. It sends nothing.
 func New(options Options) (*Client, error) {
+	if options.HTTP == nil {
+		return nil, errors.New("make an OpenAI client: there is no HTTP client")
+	}
 	if options.BaseURL == "" {
+		if options.Azure != nil {
+			return nil, errors.New("make an OpenAI client: with azure, baseURL must be the endpoint of the resource")
+		}
 		options.BaseURL = DefaultBaseURL
 	}
 	base, err := url.Parse(options.BaseURL)
@@ -66,37 +82,73 @@ func New(options Options) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("make an OpenAI client: unknown maxTokensField %q", options.MaxTokensField)
 	}
-	return &Client{
-		options:   options,
-		modelsURL: base.JoinPath("models").String(),
-		completions: openai.NewChatCompletionService(
-			option.WithBaseURL(options.BaseURL),
-			option.WithHTTPClient(options.HTTP),
-			option.WithMaxRetries(0),
-		),
-	}, nil
+	c := &Client{options: options, rules: rulesOf(base.Hostname(), options.OpenAI)}
+	c.client.Options = []option.RequestOption{
+		option.WithHTTPClient(options.HTTP),
+		option.WithMaxRetries(0),
+	}
+	models := base.JoinPath("models")
+	if options.Azure != nil {
+		if options.Azure.APIVersion == "" {
+			return nil, errors.New("make an OpenAI client: azure.apiVersion is missing")
+		}
+		base.Path = strings.TrimSuffix(strings.TrimSuffix(base.Path, "/"), "/openai")
+		base = base.JoinPath("openai")
+		models = base.JoinPath("models")
+		models.RawQuery = url.Values{"api-version": {options.Azure.APIVersion}}.Encode()
+		c.client.Options = append(c.client.Options, option.WithQuery("api-version", options.Azure.APIVersion))
+	} else {
+		// Azure knows neither.
+		if options.Organization != "" {
+			c.client.Options = append(c.client.Options, option.WithOrganization(options.Organization))
+		}
+		if options.Project != "" {
+			c.client.Options = append(c.client.Options, option.WithProject(options.Project))
+		}
+	}
+	c.client.Options = append(c.client.Options, option.WithBaseURL(base.String()))
+	c.modelsURL = models.String()
+	return c, nil
 }
 
-// CreateMessage asks for one completion. ctx bounds it with all its retries.
+// CreateMessage asks for one completion, once.
 func (c *Client) CreateMessage(ctx context.Context, req provider.Request) (*provider.Response, error) {
-	params, err := newParams(req, c.options.MaxTokensField)
+	question, err := translate(&req, &c.rules)
 	if err != nil {
 		return nil, err
 	}
-	var httpResponse *http.Response
+	var (
+		answer       []byte
+		httpResponse *http.Response
+	)
 	opts := []option.RequestOption{option.WithResponseInto(&httpResponse)}
 	key, err := c.key()
 	if err != nil {
 		return nil, err
 	}
-	if key != "" {
+	path := "chat/completions"
+	if c.options.Azure != nil {
+		path = "deployments/" + url.PathEscape(req.Model) + "/" + path
+	}
+	switch {
+	case key == "":
+	case c.options.Azure != nil:
+		opts = append(opts, option.WithHeader("Api-Key", key))
+	default:
 		opts = append(opts, option.WithAPIKey(key))
 	}
-	completion, err := c.completions.New(ctx, *params, opts...)
-	if err != nil {
+	if err := c.client.Post(ctx, path, question.body, &answer, opts...); err != nil {
 		return nil, failure(ctx, httpResponse, err)
 	}
-	return newResponse(completion, req.Model)
+	if httpResponse.StatusCode >= http.StatusMultipleChoices {
+		return nil, provider.FromResponse(httpResponse, nil)
+	}
+	response, err := newResponse(answer, req.Model, question.names)
+	if err != nil {
+		return nil, err
+	}
+	response.Lost = question.lost
+	return response, nil
 }
 
 // Probe asks for the list of models.
@@ -109,8 +161,15 @@ func (c *Client) Probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if key != "" {
+	switch {
+	case c.options.Azure != nil && key != "":
+		req.Header.Set("Api-Key", key)
+	case key != "":
 		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if c.options.Azure == nil {
+		setHeader(req.Header, "OpenAI-Organization", c.options.Organization)
+		setHeader(req.Header, "OpenAI-Project", c.options.Project)
 	}
 	resp, err := c.options.HTTP.Do(req)
 	if err != nil {
@@ -128,7 +187,13 @@ func (c *Client) Probe(ctx context.Context) error {
 		// Without a list of models it has at least not refused the key.
 		return nil
 	default:
-		return provider.FromStatus(resp.StatusCode, nil)
+		return provider.FromResponse(resp, nil)
+	}
+}
+
+func setHeader(h http.Header, name, value string) {
+	if value != "" {
+		h.Set(name, value)
 	}
 }
 
@@ -154,16 +219,11 @@ func failure(ctx context.Context, resp *http.Response, err error) *provider.Erro
 	if resp == nil || ctx.Err() != nil {
 		return provider.FromTransport(ctx, err)
 	}
-	if resp.StatusCode >= 300 {
-		return provider.FromStatus(resp.StatusCode, errorCodes(err))
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return provider.FromResponse(resp, errorCodes(err))
 	}
-	if e := provider.FromTransport(ctx, err); errors.Is(err, provider.ErrTooLong) || e.Detail != provider.DetailNoConnection {
-		return e
-	}
-	return &provider.Error{
-		Kind: provider.KindInvalid, Status: resp.StatusCode,
-		Detail: "its answer is no chat completion",
-	}
+	// Only reading the body can have failed.
+	return provider.FromTransport(ctx, err)
 }
 
 // shortCode is what OpenAI's types and codes of errors look like. Whatever else

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/openai"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -31,19 +33,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func connect(t *testing.T, model http.Handler, modifiers ...func(*openai.Options)) *openai.Client {
 	t.Helper()
 	server := httptest.NewServer(model)
-	transport := openai.NewTransport()
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		server.Close()
-	})
-	options := openai.Options{
-		BaseURL:   server.URL + "/v1",
-		Key:       func() (string, error) { return testKey, nil },
-		Transport: transport,
-	}
+	t.Cleanup(server.Close)
+	options := openai.Options{Options: provider.Options{
+		BaseURL: server.URL + "/v1",
+		Key:     func() (string, error) { return testKey, nil },
+		HTTP:    &http.Client{Transport: &fakeTransport{Transport: &http.Transport{}}, CheckRedirect: lastResponse},
+	}}
 	for _, m := range modifiers {
 		m(&options)
 	}
+	t.Cleanup(options.HTTP.CloseIdleConnections)
 	client, err := openai.New(options)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +50,53 @@ func connect(t *testing.T, model http.Handler, modifiers ...func(*openai.Options
 	return client
 }
 
-func retries(n int) func(*openai.Options) { return func(o *openai.Options) { o.Retries = n } }
+func lastResponse(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// fakeTransport bounds answers, as the transports of package outbound do.
+type fakeTransport struct {
+	*http.Transport
+	// host is where requests to all hosts are sent; empty means to their own.
+	host string
+}
+
+func (t *fakeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.host != "" {
+		req = req.Clone(req.Context())
+		req.URL.Scheme, req.URL.Host = "http", t.host
+	}
+	resp, err := t.Transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &boundedBody{resp.Body, 32 << 20}
+	return resp, nil
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, provider.ErrTooLong
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// at makes the client believe that it speaks to another host.
+func at(baseURL string) func(*openai.Options) {
+	return func(o *openai.Options) {
+		here, err := url.Parse(o.BaseURL)
+		if err != nil {
+			panic(err) // a test server's own address
+		}
+		o.BaseURL = baseURL
+		o.HTTP.Transport.(*fakeTransport).host = here.Host
+	}
+}
 
 func userText(text string) []wire.SamplingMessage {
 	return []wire.SamplingMessage{{Role: wire.RoleUser, Content: []wire.Content{{Type: wire.ContentText, Text: text}}}}
@@ -100,8 +145,8 @@ func TestFailures(t *testing.T) {
 		"a gateway's timeout":           {fakellm.Raw(504, "text/html", words), provider.KindTimeout, 504},
 		"an error that is a list":       {fakellm.Raw(400, "application/json", `[]`), provider.KindRejected, 400},
 		"a redirect":                    {fakellm.Raw(307, "text/plain", words), provider.KindInvalid, 307},
-		"no JSON":                       {fakellm.Raw(200, "application/json", words), provider.KindInvalid, 200},
-		"a page":                        {fakellm.Raw(200, "text/html", words), provider.KindInvalid, 200},
+		"no JSON":                       {fakellm.Raw(200, "application/json", words), provider.KindInvalid, 0},
+		"a page":                        {fakellm.Raw(200, "text/html", words), provider.KindInvalid, 0},
 		"no choices":                    {fakellm.Raw(200, "application/json", `{"choices":[]}`), provider.KindInvalid, 0},
 		"an error with status 200":      {fakellm.Raw(200, "application/json", `{"error":{"message":"x"}}`), provider.KindInvalid, 0},
 		"half an answer":                {fakellm.Half(), provider.KindUnreachable, 0},
@@ -110,6 +155,13 @@ func TestFailures(t *testing.T) {
 		"arguments that are a list":     {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `[]`}), provider.KindMalformed, 0},
 		"arguments that are not there":  {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f"}), provider.KindMalformed, 0},
 		"a tool call without a name":    {fakellm.ToolCalls(fakellm.Call{ID: "a", Arguments: `{}`}), provider.KindMalformed, 0},
+		"a message of another type":     {fakellm.Raw(200, "application/json", `{"choices":[{"message":"hello"}]}`), provider.KindInvalid, 0},
+		"content of another type":       {fakellm.Raw(200, "application/json", `{"choices":[{"message":{"content":7}}]}`), provider.KindInvalid, 0},
+		"choices of another type":       {fakellm.Raw(200, "application/json", `{"choices":{"message":{}}}`), provider.KindInvalid, 0},
+		"calls of another type":         {fakellm.Raw(200, "application/json", `{"choices":[{"message":{"tool_calls":[7]}}]}`), provider.KindInvalid, 0},
+		"no message":                    {fakellm.Raw(200, "application/json", `{"choices":[{"finish_reason":"stop"}]}`), provider.KindInvalid, 0},
+		"an answer and something more":  {fakellm.Raw(200, "application/json", `{"choices":[{"message":{}}]} data`), provider.KindInvalid, 0},
+		"an empty answer":               {fakellm.Raw(200, "application/json", ""), provider.KindInvalid, 0},
 		"arguments with something more": {fakellm.ToolCalls(fakellm.Call{ID: "a", Name: "f", Arguments: `{}{}`}), provider.KindMalformed, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,40 +191,24 @@ func TestTheProvidersCodesAreKeptForTheLog(t *testing.T) {
 	}
 }
 
-func TestRetries(t *testing.T) {
-	for name, tc := range map[string]struct {
-		script       []fakellm.Reply
-		retries      int
-		wantKind     provider.Kind // empty: answered
-		wantRequests int
-	}{
-		"a crash is tried again":         {[]fakellm.Reply{fakellm.RetryAfter(500, "0"), fakellm.Text("ok")}, 2, "", 2},
-		"too many requests, then not":    {[]fakellm.Reply{fakellm.RetryAfter(429, "0"), fakellm.Text("ok")}, 1, "", 2},
-		"no retries":                     {[]fakellm.Reply{fakellm.RetryAfter(503, "0"), fakellm.Text("ok")}, 0, provider.KindFailed, 1},
-		"retries end":                    {[]fakellm.Reply{fakellm.RetryAfter(503, "0"), fakellm.RetryAfter(503, "0")}, 1, provider.KindFailed, 2},
-		"a wrong key is not tried again": {[]fakellm.Reply{fakellm.RetryAfter(401, "0")}, 5, provider.KindUnauthorized, 1},
-		"a wait that is too long":        {[]fakellm.Reply{fakellm.RetryAfter(429, "3600")}, 5, provider.KindRateLimited, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			model := fakellm.New(tc.script...)
-			_, err := connect(t, model, retries(tc.retries)).CreateMessage(ctx, provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
-			var got *provider.Error
-			if errors.As(err, &got) != (tc.wantKind != "") || (got != nil && got.Kind != tc.wantKind) {
-				t.Errorf("error %v, want kind %q", err, tc.wantKind)
-			}
-			if n := len(model.Requests()); n != tc.wantRequests {
-				t.Errorf("%d requests, want %d", n, tc.wantRequests)
-			}
-		})
+func TestAFailureIsNotTriedAgain(t *testing.T) {
+	for _, status := range []int{408, 409, 429, 500, 503} {
+		model := fakellm.New(fakellm.RetryAfter(status, "7"), fakellm.Text("ok"))
+		_, err := connect(t, model).CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+		var got *provider.Error
+		if !errors.As(err, &got) || got.RetryAfter != 7*time.Second {
+			t.Errorf("status %d: error %v, want one that says to wait for 7 seconds", status, err)
+		}
+		if n := len(model.Requests()); n != 1 {
+			t.Errorf("status %d: %d requests, want 1", status, n)
+		}
 	}
 }
 
 func TestASlowModelIsATimeout(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := connect(t, fakellm.New(fakellm.Hang()), retries(3)).CreateMessage(ctx, provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
+	_, err := connect(t, fakellm.New(fakellm.Hang())).CreateMessage(ctx, provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
 	wantKind(t, err, provider.KindTimeout)
 }
 
@@ -204,13 +240,13 @@ func TestUnreachable(t *testing.T) {
 	defer tlsServer.Close()
 	plainServer := httptest.NewServer(http.NotFoundHandler())
 	defer plainServer.Close()
-	noSuchHost := openai.NewTransport()
+	noSuchHost := &http.Transport{}
 	noSuchHost.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "nowhere.invalid", IsNotFound: true}}
 	}
 	for name, tc := range map[string]struct {
 		baseURL   string
-		transport http.RoundTripper
+		transport *http.Transport
 		want      string
 	}{
 		"nobody listens":            {address, nil, "connection refused"},
@@ -222,7 +258,7 @@ func TestUnreachable(t *testing.T) {
 			client := connect(t, fakellm.New(), func(o *openai.Options) {
 				o.BaseURL = tc.baseURL
 				if tc.transport != nil {
-					o.Transport = tc.transport
+					o.HTTP.Transport = tc.transport
 				}
 			})
 			_, err := client.CreateMessage(t.Context(), provider.Request{Model: "m", MaxTokens: 1, Messages: userText("hi")})
@@ -330,12 +366,22 @@ func TestProbe(t *testing.T) {
 }
 
 func TestNewRefusesBadOptions(t *testing.T) {
+	with := func(modify func(*openai.Options)) openai.Options {
+		o := openai.Options{Options: provider.Options{BaseURL: "https://h/v1", HTTP: http.DefaultClient}}
+		modify(&o)
+		return o
+	}
+	if _, err := openai.New(with(func(*openai.Options) {})); err != nil {
+		t.Fatal(err)
+	}
 	for name, options := range map[string]openai.Options{
-		"no URL":           {BaseURL: "://"},
-		"no host":          {BaseURL: "https://"},
-		"another scheme":   {BaseURL: "ftp://h/v1"},
-		"negative retries": {Retries: -1},
-		"an unknown field": {MaxTokensField: "tokens"},
+		"no URL":                   with(func(o *openai.Options) { o.BaseURL = "://" }),
+		"no host":                  with(func(o *openai.Options) { o.BaseURL = "https://" }),
+		"another scheme":           with(func(o *openai.Options) { o.BaseURL = "ftp://h/v1" }),
+		"an unknown field":         with(func(o *openai.Options) { o.MaxTokensField = "tokens" }),
+		"no HTTP client":           with(func(o *openai.Options) { o.HTTP = nil }),
+		"Azure without a version":  with(func(o *openai.Options) { o.Azure = &config.Azure{} }),
+		"Azure without a base URL": with(func(o *openai.Options) { o.BaseURL, o.Azure = "", &config.Azure{APIVersion: "v"} }),
 	} {
 		if _, err := openai.New(options); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -2,96 +2,155 @@ package openai
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
-	openai "github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/packages/param"
-	"github.com/openai/openai-go/v3/shared"
+	"github.com/tidwall/gjson"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/toolname"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
-// imageTypes and audioFormats are what the API documents; anything else it
-// would refuse with words that a server cannot use.
-var (
-	imageTypes = map[string]bool{
-		"image/jpeg": true, "image/png": true, "image/gif": true, "image/webp": true,
-	}
-	audioFormats = map[string]string{
-		"audio/wav": "wav", "audio/x-wav": "wav", "audio/wave": "wav", "audio/vnd.wave": "wav",
-		"audio/mpeg": "mp3", "audio/mp3": "mp3",
-	}
-)
+// question is a request as it is sent, and what its answer is read with.
+type question struct {
+	body  []byte
+	names *toolname.Map
+	lost  []provider.Loss
+}
 
-// newParams translates a request. The error is a *provider.UnsupportedError.
-func newParams(req provider.Request, field config.MaxTokensField) (*openai.ChatCompletionNewParams, error) {
-	p := &openai.ChatCompletionNewParams{Model: req.Model}
-	if field == config.MaxTokens {
-		p.MaxTokens = param.NewOpt(req.MaxTokens)
+func (q *question) lose(loss provider.Loss) {
+	if !slices.Contains(q.lost, loss) {
+		q.lost = append(q.lost, loss)
+	}
+}
+
+// translate writes a request. The error is a *provider.UnsupportedError.
+func translate(req *provider.Request, r *rules) (*question, error) {
+	if err := r.check(req); err != nil {
+		return nil, err
+	}
+	q := &question{names: toolname.New(toolNames(req), toolname.Identifier, maxToolName)}
+	body := chatRequest{
+		Model: req.Model, Temperature: req.Temperature, Stop: req.StopSequences,
+		Messages: make([]message, 0, len(req.Messages)+1),
+	}
+	if r.maxTokensField(req.Model) == config.MaxTokens {
+		body.MaxTokens = req.MaxTokens
 	} else {
-		p.MaxCompletionTokens = param.NewOpt(req.MaxTokens)
-	}
-	if req.Temperature != nil {
-		p.Temperature = param.NewOpt(*req.Temperature)
-	}
-	if len(req.StopSequences) > 0 {
-		p.Stop = openai.ChatCompletionNewParamsStopUnion{OfStringArray: req.StopSequences}
+		body.MaxCompletionTokens = req.MaxTokens
 	}
 	if req.SystemPrompt != "" {
-		p.Messages = append(p.Messages, openai.SystemMessage(req.SystemPrompt))
+		body.Messages = append(body.Messages, message{Role: roleSystem, Content: req.SystemPrompt})
 	}
-	for _, m := range req.Messages {
-		messages, err := newMessages(m)
+	if err := q.addMessages(&body, req.Messages); err != nil {
+		return nil, err
+	}
+	if len(body.Messages) == 0 {
+		return nil, &provider.UnsupportedError{What: "the model provider takes no request without messages"}
+	}
+	for i := range req.Tools {
+		t, err := newTool(&req.Tools[i], q.names.Out(req.Tools[i].Name), r.vendor)
 		if err != nil {
 			return nil, err
 		}
-		p.Messages = append(p.Messages, messages...)
-	}
-	for _, tool := range req.Tools {
-		p.Tools = append(p.Tools, newTool(tool))
+		body.Tools = append(body.Tools, t)
 	}
 	// The API refuses a choice without tools to choose from.
-	if req.ToolChoice != "" && len(p.Tools) > 0 {
-		p.ToolChoice = openai.ChatCompletionToolChoiceOptionUnionParam{OfAuto: param.NewOpt(req.ToolChoice)}
+	if len(body.Tools) > 0 {
+		body.ToolChoice = req.ToolChoice
 	}
-	return p, nil
+	q.addMetadata(&body, req, r)
+	var err error
+	if q.body, err = encode(&body, req.ExtraBody); err != nil {
+		// Only JSON that is none cannot be written.
+		return nil, &provider.UnsupportedError{What: "the inputSchema of a tool is not valid JSON"}
+	}
+	return q, nil
 }
 
-// newTool passes the schema on as it came: a map would lose the order of its
-// keys and the precision of its numbers.
-func newTool(tool wire.Tool) openai.ChatCompletionToolUnionParam {
-	return openai.ChatCompletionFunctionTool(param.Override[shared.FunctionDefinitionParam](struct {
-		Name        string          `json:"name"`
-		Description string          `json:"description,omitempty"`
-		Parameters  json.RawMessage `json:"parameters"`
-	}{tool.Name, tool.Description, tool.InputSchema}))
+// toolNames are the names of all tools that a request speaks of.
+func toolNames(req *provider.Request) []string {
+	var names []string
+	for i := range req.Tools {
+		names = append(names, req.Tools[i].Name)
+	}
+	for i := range req.Messages {
+		for j := range req.Messages[i].Content {
+			if b := &req.Messages[i].Content[j]; b.Type == wire.ContentToolUse {
+				names = append(names, b.Name)
+			}
+		}
+	}
+	return names
 }
 
-func newMessages(m wire.SamplingMessage) ([]openai.ChatCompletionMessageParamUnion, error) {
-	if m.Role == wire.RoleAssistant {
-		return assistantMessage(m.Content)
-	}
-	if len(m.Content) > 0 && m.Content[0].Type == wire.ContentToolResult {
-		return toolMessages(m.Content)
-	}
-	parts, err := userParts(m.Content)
-	if err != nil {
-		return nil, err
-	}
-	return []openai.ChatCompletionMessageParamUnion{userMessage(parts)}, nil
+// addMetadata passes on what the API has room for: pairs of strings.
+func (q *question) addMetadata(body *chatRequest, req *provider.Request, r *rules) {
+	takes := r.takesMetadata(req.ExtraBody)
+	gjson.ParseBytes(req.Metadata).ForEach(func(key, value gjson.Result) bool {
+		fits := takes && value.Type == gjson.String && len(body.Metadata) < maxMetadata &&
+			utf8.RuneCountInString(key.String()) <= maxMetadataKey && utf8.RuneCountInString(value.String()) <= maxMetadataValue
+		if !fits {
+			q.lose(provider.LossMetadata)
+			return true
+		}
+		if body.Metadata == nil {
+			body.Metadata = map[string]string{}
+		}
+		body.Metadata[key.String()] = value.String()
+		return true
+	})
 }
 
-// assistantMessage puts text and tool calls into one message, as the API's own
-// answers do.
-func assistantMessage(blocks []wire.Content) ([]openai.ChatCompletionMessageParamUnion, error) {
-	var (
-		texts []string
-		msg   openai.ChatCompletionAssistantMessageParam
-	)
-	for _, b := range blocks {
+// addMessages translates a conversation. Each message with tool calls must be
+// followed by one that answers all of them: the API refuses anything else.
+func (q *question) addMessages(body *chatRequest, messages []wire.SamplingMessage) error {
+	var open []string // ids of the tool calls in the message before
+	for i := range messages {
+		m := &messages[i]
+		var err error
+		switch {
+		case m.Role == wire.RoleAssistant:
+			if len(open) > 0 {
+				return errUnanswered()
+			}
+			open, err = q.addAssistant(body, m.Content)
+		case len(open) > 0 || (len(m.Content) > 0 && m.Content[0].Type == wire.ContentToolResult):
+			err = q.addToolResults(body, m.Content, open)
+			open = nil
+		default:
+			var parts []contentPart
+			if parts, err = userParts(m.Content); err == nil {
+				body.Messages = append(body.Messages, userMessage(parts))
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(open) > 0 {
+		return errUnanswered()
+	}
+	return nil
+}
+
+func errUnanswered() error {
+	return &provider.UnsupportedError{What: "each tool_use must be answered by a tool_result in the next message"}
+}
+
+// addAssistant puts text and tool calls into one message, as the API's own
+// answers do. It returns the ids of the calls.
+func (q *question) addAssistant(body *chatRequest, blocks []wire.Content) (calls []string, err error) {
+	msg := message{Role: roleAssistant}
+	var texts []string
+	for i := range blocks {
+		b := &blocks[i]
 		switch b.Type {
 		case wire.ContentText:
 			texts = append(texts, b.Text)
@@ -100,163 +159,88 @@ func assistantMessage(blocks []wire.Content) ([]openai.ChatCompletionMessagePara
 			if err != nil {
 				return nil, &provider.UnsupportedError{What: "the input of a tool_use is not valid JSON"}
 			}
-			msg.ToolCalls = append(msg.ToolCalls, openai.ChatCompletionMessageToolCallUnionParam{
-				OfFunction: &openai.ChatCompletionMessageFunctionToolCallParam{
-					ID: b.ID,
-					Function: openai.ChatCompletionMessageFunctionToolCallFunctionParam{
-						Name: b.Name, Arguments: arguments,
-					},
-				},
+			msg.ToolCalls = append(msg.ToolCalls, toolCall{
+				ID: callID(b.ID), Type: typeFunction,
+				Function: functionCall{Name: q.names.Out(b.Name), Arguments: arguments},
 			})
+			calls = append(calls, b.ID)
 		case wire.ContentImage, wire.ContentAudio:
 			return nil, &provider.UnsupportedError{What: "the model provider takes " + b.Type + " content in user messages only"}
 		default:
 			return nil, unsupported(b.Type)
 		}
 	}
-	if len(texts) > 0 || len(msg.ToolCalls) == 0 {
-		msg.Content.OfString = param.NewOpt(strings.Join(texts, "\n"))
+	// A message needs one of both, be it empty.
+	if text := strings.Join(texts, "\n"); text != "" || len(msg.ToolCalls) == 0 {
+		msg.Content = text
 	}
-	return []openai.ChatCompletionMessageParamUnion{{OfAssistant: &msg}}, nil
+	body.Messages = append(body.Messages, msg)
+	return calls, nil
 }
 
-// toolMessages answers each tool call by a message of its own, in order, and
+// callID shortens what OpenAI refuses for its length. Ids mean nothing, and
+// other families have longer ones.
+func callID(id string) string {
+	if len(id) <= maxToolCallID {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "call_" + hex.EncodeToString(sum[:16])
+}
+
+// addToolResults answers each tool call by a message of its own, in order, and
 // after them what the tool role cannot carry.
-func toolMessages(blocks []wire.Content) ([]openai.ChatCompletionMessageParamUnion, error) {
-	var (
-		messages []openai.ChatCompletionMessageParamUnion
-		media    []part
-	)
-	for _, b := range blocks {
+func (q *question) addToolResults(body *chatRequest, blocks []wire.Content, calls []string) error {
+	var media []contentPart
+	answered := map[string]bool{}
+	for i := range blocks {
+		b := &blocks[i]
 		if b.Type != wire.ContentToolResult {
-			return nil, unsupported(b.Type)
+			return unsupported(b.Type)
 		}
+		if answered[b.ToolUseID] || !slices.Contains(calls, b.ToolUseID) {
+			return &provider.UnsupportedError{What: "each tool_result must answer another tool_use of the message before"}
+		}
+		answered[b.ToolUseID] = true
 		parts, err := userParts(b.Content)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var texts []string
 		labelled := false
 		for _, p := range parts {
-			if p.media == nil {
-				texts = append(texts, p.text)
+			if p.Type == partText {
+				texts = append(texts, p.Text)
 				continue
 			}
 			if !labelled {
-				media = append(media, part{text: "From the result of tool call " + b.ToolUseID + ":"})
+				media = append(media, contentPart{Type: partText, Text: "From the result of tool call " + callID(b.ToolUseID) + ":"})
 				labelled = true
 			}
 			media = append(media, p)
+			q.lose(provider.LossToolResultMedia)
 		}
 		text := strings.Join(texts, "\n")
-		if len(texts) == 0 && len(b.StructuredContent) > 0 {
-			if text, err = compact(b.StructuredContent); err != nil {
-				return nil, &provider.UnsupportedError{What: "the structuredContent of a tool_result is not valid JSON"}
+		if len(b.StructuredContent) > 0 {
+			if len(texts) > 0 {
+				q.lose(provider.LossStructuredContent)
+			} else if text, err = compact(b.StructuredContent); err != nil {
+				return &provider.UnsupportedError{What: "the structuredContent of a tool_result is not valid JSON"}
 			}
 		}
 		if b.IsError {
 			text = "Error: " + text
+			q.lose(provider.LossToolError)
 		}
-		messages = append(messages, openai.ToolMessage(text, b.ToolUseID))
+		body.Messages = append(body.Messages, message{Role: roleTool, Content: text, ToolCallID: callID(b.ToolUseID)})
+	}
+	if len(answered) < len(calls) {
+		return errUnanswered()
 	}
 	if media != nil {
-		messages = append(messages, userMessage(media))
+		body.Messages = append(body.Messages, userMessage(media))
 	}
-	return messages, nil
-}
-
-// part is one piece of a user message: a text, or something else.
-type part struct {
-	text  string
-	media *openai.ChatCompletionContentPartUnionParam
-}
-
-// userMessage writes text alone as a string, which every compatible server
-// understands, and a list of parts only where it has to.
-func userMessage(parts []part) openai.ChatCompletionMessageParamUnion {
-	var (
-		texts []string
-		list  []openai.ChatCompletionContentPartUnionParam
-		mixed bool
-	)
-	for _, p := range parts {
-		if p.media != nil {
-			mixed = true
-			list = append(list, *p.media)
-			continue
-		}
-		texts = append(texts, p.text)
-		list = append(list, openai.TextContentPart(p.text))
-	}
-	if mixed {
-		return openai.UserMessage(list)
-	}
-	return openai.UserMessage(strings.Join(texts, "\n"))
-}
-
-func userParts(blocks []wire.Content) ([]part, error) {
-	parts := make([]part, 0, len(blocks))
-	for _, b := range blocks {
-		p, err := userPart(b)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, p)
-	}
-	return parts, nil
-}
-
-func userPart(b wire.Content) (part, error) {
-	switch b.Type {
-	case wire.ContentText:
-		return part{text: b.Text}, nil
-	case wire.ContentImage:
-		return imagePart(b.MIMEType, b.Data)
-	case wire.ContentAudio:
-		return audioPart(b.MIMEType, b.Data)
-	case wire.ContentResourceLink:
-		return part{text: strings.TrimSpace(b.Name + " " + b.URI)}, nil
-	case wire.ContentResource:
-		return resourcePart(b.Resource)
-	default:
-		return part{}, unsupported(b.Type)
-	}
-}
-
-func resourcePart(r *wire.Resource) (part, error) {
-	if r.Blob == "" {
-		return part{text: r.Text}, nil
-	}
-	if strings.HasPrefix(strings.ToLower(r.MIMEType), "audio/") {
-		return audioPart(r.MIMEType, r.Blob)
-	}
-	return imagePart(r.MIMEType, r.Blob)
-}
-
-func imagePart(mimeType, data string) (part, error) {
-	mimeType = strings.ToLower(strings.TrimSpace(mimeType))
-	if !imageTypes[mimeType] {
-		return part{}, &provider.UnsupportedError{What: "the model provider takes images of type image/jpeg, image/png, image/gif and image/webp only"}
-	}
-	p := openai.ImageContentPart(openai.ChatCompletionContentPartImageImageURLParam{
-		URL: "data:" + mimeType + ";base64," + data,
-	})
-	return part{media: &p}, nil
-}
-
-func audioPart(mimeType, data string) (part, error) {
-	format, ok := audioFormats[strings.ToLower(strings.TrimSpace(mimeType))]
-	if !ok {
-		return part{}, &provider.UnsupportedError{What: "the model provider takes audio of type audio/wav and audio/mpeg only"}
-	}
-	p := openai.InputAudioContentPart(openai.ChatCompletionContentPartInputAudioInputAudioParam{
-		Data: data, Format: format,
-	})
-	return part{media: &p}, nil
-}
-
-func unsupported(contentType string) error {
-	return &provider.UnsupportedError{What: "the model provider takes no content of type " + contentType + " here"}
+	return nil
 }
 
 func compact(raw json.RawMessage) (string, error) {
@@ -265,4 +249,8 @@ func compact(raw json.RawMessage) (string, error) {
 		return "", err
 	}
 	return buf.String(), nil
+}
+
+func unsupported(contentType string) error {
+	return &provider.UnsupportedError{What: "the model provider takes no content of type " + contentType + " here"}
 }

@@ -2,59 +2,102 @@ package openai
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
-
-	openai "github.com/openai/openai-go/v3"
+	"math"
+	"strings"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/toolname"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // newResponse translates an answer. asked is the model to name where the answer
 // names none. What cannot be passed on faithfully is an error: an answer that
 // was guessed is worse than none.
-func newResponse(completion *openai.ChatCompletion, asked string) (*provider.Response, error) {
-	if completion == nil || len(completion.Choices) == 0 {
+func newResponse(answer []byte, asked string, names *toolname.Map) (*provider.Response, error) {
+	var c completion
+	if err := json.Unmarshal(answer, &c); err != nil {
+		// The decoder's words may quote the answer.
+		return nil, unusable("its answer is no chat completion")
+	}
+	if len(c.Choices) == 0 || c.Choices[0].Message == nil {
 		return nil, unusable("its answer has no choices")
 	}
-	choice := completion.Choices[0]
-	message := choice.Message
-
-	var blocks []wire.Content
-	if message.Content != "" {
-		blocks = append(blocks, wire.Content{Type: wire.ContentText, Text: message.Content})
+	message := c.Choices[0].Message
+	text, err := answerText(message.Content)
+	if err != nil {
+		return nil, err
+	}
+	blocks := make([]wire.Content, 0, 1+len(message.ToolCalls))
+	if text != "" {
+		blocks = append(blocks, wire.Content{Type: wire.ContentText, Text: text})
 	}
 	if message.Refusal != "" {
 		blocks = append(blocks, wire.Content{Type: wire.ContentText, Text: message.Refusal})
 	}
-	uses := 0
-	for _, call := range message.ToolCalls {
-		use, err := toolUse(call)
-		if err != nil {
-			return nil, err
-		}
-		blocks = append(blocks, *use)
-		uses++
+	if blocks, err = appendToolUses(blocks, message.ToolCalls, names); err != nil {
+		return nil, err
 	}
 	if len(blocks) == 0 {
 		// A model may say nothing; a result without content is not valid.
-		blocks = []wire.Content{{Type: wire.ContentText}}
+		blocks = append(blocks, wire.Content{Type: wire.ContentText})
 	}
-	stop := stopReason(choice.FinishReason, uses > 0)
+	stop := stopReason(c.Choices[0].FinishReason, len(message.ToolCalls) > 0)
 	if message.Refusal != "" && stop == wire.StopEndTurn {
 		stop = wire.StopRefusal
 	}
-	model := completion.Model
+	model := c.Model
 	if model == "" {
 		model = asked
 	}
 	return &provider.Response{
 		Result: wire.SamplingResult{Role: wire.RoleAssistant, Content: blocks, Model: model, StopReason: stop},
-		Usage: provider.Usage{
-			InputTokens:  max(0, completion.Usage.PromptTokens),
-			OutputTokens: max(0, completion.Usage.CompletionTokens),
-		},
+		Usage:  usage(c.Usage),
 	}, nil
+}
+
+// usage counts what it can read. An answer is none the worse for a server's own
+// way to count.
+func usage(raw json.RawMessage) provider.Usage {
+	var u struct {
+		Prompt     float64 `json:"prompt_tokens"`
+		Completion float64 `json:"completion_tokens"`
+	}
+	if len(raw) == 0 || json.Unmarshal(raw, &u) != nil {
+		return provider.Usage{}
+	}
+	count := func(n float64) int64 { return int64(min(max(0, n), math.MaxInt32)) }
+	return provider.Usage{InputTokens: count(u.Prompt), OutputTokens: count(u.Completion)}
+}
+
+// answerText reads content: a string, nothing, or, with some servers, a list of
+// parts, of which those count that are text.
+func answerText(raw json.RawMessage) (string, error) {
+	if len(raw) == 0 || raw[0] == 'n' {
+		return "", nil
+	}
+	if raw[0] == '"' {
+		var text string
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return "", unusable("its answer is no chat completion")
+		}
+		return text, nil
+	}
+	var parts []struct {
+		Type string `json:"type"`
+		Text string `json:"text"`
+	}
+	if err := json.Unmarshal(raw, &parts); err != nil {
+		return "", unusable("its answer is no chat completion")
+	}
+	var b strings.Builder
+	for _, p := range parts {
+		if p.Type == partText {
+			b.WriteString(p.Text)
+		}
+	}
+	return b.String(), nil
 }
 
 // stopReason maps finish_reason. Compatible servers, and OpenAI itself when a
@@ -75,17 +118,46 @@ func stopReason(finish string, usesTools bool) string {
 	}
 }
 
-// toolUse refuses arguments that are no JSON object, also those that a limit on
-// tokens cut off: the server would run the tool with something nobody said.
-func toolUse(call openai.ChatCompletionMessageToolCallUnion) (*wire.Content, error) {
-	if call.Function.Name == "" || call.ID == "" {
-		return nil, malformed("a tool call has no name or id")
+// appendToolUses gives calls their tools' own names, and an id to those that
+// have none of their own: some servers leave it out, and a result could not be
+// told from another.
+func appendToolUses(blocks []wire.Content, calls []answerToolCall, names *toolname.Map) ([]wire.Content, error) {
+	seen := map[string]bool{}
+	for i := range calls {
+		input, err := arguments(calls[i].Function.Arguments)
+		if err != nil {
+			return nil, err
+		}
+		if calls[i].Function.Name == "" {
+			return nil, malformed("a tool call has no name")
+		}
+		id := calls[i].ID
+		if id == "" || seen[id] {
+			id = "call_" + rand.Text()
+		}
+		seen[id] = true
+		// A name that the model made up is for the server to refuse.
+		name, _ := names.Back(calls[i].Function.Name)
+		blocks = append(blocks, wire.Content{Type: wire.ContentToolUse, ID: id, Name: name, Input: input})
 	}
-	input := bytes.TrimSpace([]byte(call.Function.Arguments))
+	return blocks, nil
+}
+
+// arguments refuses what is no JSON object, also what a limit on tokens cut
+// off: the server would run the tool with something nobody said.
+func arguments(raw json.RawMessage) (json.RawMessage, error) {
+	input := bytes.TrimSpace(raw)
+	if len(input) > 0 && input[0] == '"' {
+		var text string
+		if json.Unmarshal(input, &text) != nil {
+			return nil, unusable("its answer is no chat completion")
+		}
+		input = bytes.TrimSpace([]byte(text))
+	}
 	if len(input) == 0 || input[0] != '{' || !json.Valid(input) {
 		return nil, malformed("the arguments of a tool call are not a JSON object")
 	}
-	return &wire.Content{Type: wire.ContentToolUse, ID: call.ID, Name: call.Function.Name, Input: input}, nil
+	return input, nil
 }
 
 func malformed(detail string) *provider.Error {

@@ -65,8 +65,8 @@ func TestRequests(t *testing.T) {
 				{Name: "g", InputSchema: json.RawMessage(`{}`)}}},
 			want: `{"model":"m","max_completion_tokens":5,"messages":[{"role":"user","content":"hi"}],"tool_choice":"required","tools":[
 				{"type":"function","function":{"name":"f","description":"does <f>","parameters":
-				{"$schema":"s","type":"object","z":1.0,"a":9007199254740993,"oneOf":[{"required":["b"]}],"unevaluatedProperties":false}}},
-				{"type":"function","function":{"name":"g","parameters":{}}}]}`,
+				{"$schema":"s","type":"object","z":1.0,"a":9007199254740993,"oneOf":[{"required":["b"]}],"unevaluatedProperties":false,"properties":{}}}},
+				{"type":"function","function":{"name":"g","description":"","parameters":{"type":"object","properties":{}}}}]}`,
 		},
 		"a choice of no tools is left out": {
 			request: provider.Request{Model: "m", MaxTokens: 5, Messages: userText("hi"), ToolChoice: "none"},
@@ -114,6 +114,7 @@ func TestRequests(t *testing.T) {
 			if diff := cmp.Diff(normal(t, tc.want), sent(t, model)); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
+			wantContract(t, model.Requests()[0].Body)
 		})
 	}
 }
