@@ -1,16 +1,65 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
-// chooseModel takes the server's hints in their order and answers the first one
-// that any allowed model matches; otherwise the default model. For one hint, a
-// closer kind of match at any model beats a looser one at an earlier model, so
-// that "gpt-4o" finds gpt-4o also where gpt-4o-mini stands before it:
+// model is an allowed model as hints are compared with it: in lower case.
+type model struct {
+	name, upstream string
+	hints          []string
+	scores         *config.Scores
+}
+
+func compileModel(c config.Model) model {
+	m := model{name: strings.ToLower(c.Name), upstream: strings.ToLower(c.Model), scores: c.Scores}
+	for _, h := range c.Hints {
+		if h != "" { // a part of everything
+			m.hints = append(m.hints, strings.ToLower(h))
+		}
+	}
+	return m
+}
+
+// chooseModel returns the index of the model to ask first:
+//
+//  1. the server's hints are taken in their order; the first one that any
+//     allowed model matches decides;
+//  2. where hints are given and none matches, the policy may refuse;
+//  3. where the server gives a priority above 0, the model with the highest sum
+//     of priority times score, of the models that have scores;
+//  4. the default.
+func (p *Policy) chooseModel(prefs *wire.ModelPreferences) (int, Reason, *Refusal) {
+	if prefs == nil {
+		return p.chosen, ModelDefault, nil
+	}
+	hinted := false
+	for _, hint := range prefs.Hints {
+		text := strings.ToLower(strings.TrimSpace(hint.Name))
+		if text == "" {
+			continue // a part of every name
+		}
+		hinted = true
+		if i := p.matchHint(text); i >= 0 {
+			return i, ModelHinted, nil
+		}
+	}
+	if hinted && p.Models.OnUnknownHint == config.UnknownHintReject {
+		return 0, "", refuse(UnknownHint, "none of the model hints matches a model that the sampling policy allows")
+	}
+	if i := p.bestScored(prefs); i >= 0 {
+		return i, ModelScored, nil
+	}
+	return p.chosen, ModelDefault, nil
+}
+
+// matchHint finds the model that a hint means. A closer kind of match at any
+// model beats a looser one at an earlier model, so that "gpt-4o" finds gpt-4o
+// also where gpt-4o-mini stands before it:
 //
 //  1. the hint is the model's name, the provider's name for it, or one of its
 //     hints;
@@ -19,60 +68,80 @@ import (
 //  3. one of the model's hints is a part of the server's hint, so that "haiku"
 //     answers for every claude-…-haiku-…, or the other way round.
 //
-// Case does not count. It returns nil only if the default is not allowed.
-func chooseModel(models *config.Models, prefs *wire.ModelPreferences) (*config.Model, Reason) {
-	if prefs != nil {
-		for _, hint := range prefs.Hints {
-			if m := matchHint(models.Allowed, strings.TrimSpace(hint.Name)); m != nil {
-				return m, ModelHinted
+// Case does not count. It returns -1 where no model matches.
+func (p *Policy) matchHint(hint string) int {
+	for _, matches := range []func(*model, string) bool{(*model).isNamed, (*model).nameContains, (*model).hintsOverlap} {
+		for i := range p.models {
+			if matches(&p.models[i], hint) {
+				return i
 			}
 		}
 	}
-	for i := range models.Allowed {
-		if models.Allowed[i].Name == models.Default {
-			return &models.Allowed[i], ModelDefault
-		}
-	}
-	return nil, ModelNotAllowed
+	return -1
 }
 
-func matchHint(allowed []config.Model, hint string) *config.Model {
-	if hint == "" {
-		return nil // a part of every name
-	}
-	lower := strings.ToLower(hint)
-	for _, matches := range []func(*config.Model, string) bool{isNamed, nameContains, hintsOverlap} {
-		for i := range allowed {
-			if matches(&allowed[i], lower) {
-				return &allowed[i]
-			}
-		}
-	}
-	return nil
-}
-
-func isNamed(m *config.Model, hint string) bool {
-	if strings.ToLower(m.Name) == hint || strings.ToLower(m.Model) == hint {
+func (m *model) isNamed(hint string) bool {
+	if m.name == hint || m.upstream == hint {
 		return true
 	}
-	for _, h := range m.Hints {
-		if strings.ToLower(h) == hint {
+	for _, h := range m.hints {
+		if h == hint {
 			return true
 		}
 	}
 	return false
 }
 
-func nameContains(m *config.Model, hint string) bool {
-	return strings.Contains(strings.ToLower(m.Name), hint) || strings.Contains(strings.ToLower(m.Model), hint)
+func (m *model) nameContains(hint string) bool {
+	return strings.Contains(m.name, hint) || strings.Contains(m.upstream, hint)
 }
 
-func hintsOverlap(m *config.Model, hint string) bool {
-	for _, h := range m.Hints {
-		h = strings.ToLower(h)
-		if h != "" && (strings.Contains(hint, h) || strings.Contains(h, hint)) {
+func (m *model) hintsOverlap(hint string) bool {
+	for _, h := range m.hints {
+		if strings.Contains(hint, h) || strings.Contains(h, hint) {
 			return true
 		}
 	}
 	return false
+}
+
+// bestScored returns -1 where no priority is above 0 or no model has scores. Of
+// several best ones it is the first.
+func (p *Policy) bestScored(prefs *wire.ModelPreferences) int {
+	cost, speed, intelligence := priority(prefs.CostPriority), priority(prefs.SpeedPriority), priority(prefs.IntelligencePriority)
+	best, highest := -1, 0.0
+	if cost == 0 && speed == 0 && intelligence == 0 {
+		return best
+	}
+	for i := range p.models {
+		s := p.models[i].scores
+		if s == nil {
+			continue
+		}
+		if score := cost*s.Cost + speed*s.Speed + intelligence*s.Intelligence; best < 0 || score > highest {
+			best, highest = i, score
+		}
+	}
+	return best
+}
+
+// priority is what counts of a server's priority: 0 to 1, as the specification
+// says, whatever the server does.
+func priority(asked *float64) float64 {
+	if asked == nil || !(*asked > 0) { // so that NaN is none
+		return 0
+	}
+	return min(*asked, 1)
+}
+
+// candidates are the first one and then the fallbacks, each once.
+func (p *Policy) candidates(first int) []config.Model {
+	list := make([]config.Model, 1, 1+len(p.fallbacks))
+	list[0] = p.Models.Allowed[first]
+	for i, at := range p.fallbacks {
+		if at != first && !slices.Contains(p.fallbacks[:i], at) {
+			list = append(list, p.Models.Allowed[at])
+		}
+	}
+	return list
 }

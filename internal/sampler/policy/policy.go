@@ -6,26 +6,57 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // Policy is a configured policy in the form in which it decides. A nil one has
-// nothing attached.
+// nothing attached. It may be used concurrently, and what it was compiled from
+// must not change.
 type Policy struct {
 	*config.Policy
+	models []model // those of Models.Allowed, in their order
+	// chosen and fallbacks are indexes into models.
+	chosen    int
+	fallbacks []int
+	tools     toolNames
+	// outgoing and incoming redact what goes to a provider and to the server.
+	outgoing, incoming []rule
 }
 
-// Compile prepares a policy. The error is about what validation refuses, too.
+// Compile prepares a policy, which has its defaults. The error is about what
+// validation refuses, too.
 func Compile(c *config.Policy) (*Policy, error) {
 	if c == nil {
 		return nil, nil
 	}
-	return &Policy{Policy: c}, nil
+	p := &Policy{Policy: c, chosen: -1, tools: compileToolNames(c.Capabilities.ToolNames)}
+	index := func(name string) int {
+		return slices.IndexFunc(c.Models.Allowed, func(m config.Model) bool { return m.Name == name })
+	}
+	for _, m := range c.Models.Allowed {
+		p.models = append(p.models, compileModel(m))
+	}
+	if p.chosen = index(c.Models.Default); p.chosen < 0 {
+		return nil, fmt.Errorf("models.default: %q is not in models.allowed", c.Models.Default)
+	}
+	for i, name := range c.Models.Fallbacks {
+		at := index(name)
+		if at < 0 {
+			return nil, fmt.Errorf("models.fallbacks[%d]: %q is not in models.allowed", i, name)
+		}
+		p.fallbacks = append(p.fallbacks, at)
+	}
+	if err := p.compileRedaction(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-// Session is what a decision may know of the session a request came in.
+// Session is what a decision may know of the session a request came in, and of
+// how the request came.
 type Session struct {
 	// Caller is what the caller declared, Declared what the server was told.
 	Caller, Declared wire.SamplingCapability
@@ -34,6 +65,8 @@ type Session struct {
 	// InCall is how many sampling requests the caller's call has asked for, this
 	// one included; 0 where it belongs to no call.
 	InCall int
+	// RequestBytes is how long the request's parameters were on the wire.
+	RequestBytes int
 }
 
 // Reason is a short fact for logs and metrics. The set is closed.
@@ -41,7 +74,12 @@ type Reason string
 
 // Why a model was chosen.
 const (
-	ModelHinted  Reason = "HintMatched"
+	// ModelHinted: it is the one that a hint means.
+	ModelHinted Reason = "HintMatched"
+	// ModelScored: of the models with scores, it is the best by the server's
+	// priorities.
+	ModelScored Reason = "BestByPriorities"
+	// ModelDefault: nothing else chose one.
 	ModelDefault Reason = "DefaultModel"
 )
 
@@ -52,12 +90,33 @@ const (
 	// ToolsNotDeclared: the server sends tools although it was told that it
 	// must not.
 	ToolsNotDeclared Reason = "ToolsNotDeclared"
+	// ContextNotDeclared: the server wants context although it was told that
+	// there is none, and the policy does not overlook that.
+	ContextNotDeclared Reason = "ContextNotDeclared"
+	// MaxTokensMissing: the server does not say how many tokens, and the policy
+	// has no default.
+	MaxTokensMissing Reason = "MaxTokensMissing"
 	// ToolsDisabled: tools were declared, and the policy disabled them since.
 	ToolsDisabled Reason = "ToolsDisabled"
+	// ToolNotAllowed: one of the tools has a name that the policy does not allow.
+	ToolNotAllowed Reason = "ToolNotAllowed"
+	// ToolChoiceNotAllowed: the policy does not allow that tool choice.
+	ToolChoiceNotAllowed Reason = "ToolChoiceNotAllowed"
+	// TooManyTools: more tools are offered than the policy allows.
+	TooManyTools Reason = "TooManyTools"
+	// ImagesDenied and AudioDenied: the policy denies that kind of content.
+	ImagesDenied Reason = "ImagesDenied"
+	AudioDenied  Reason = "AudioDenied"
 	// MaxTokensExceeded: more tokens are asked for than the policy allows.
 	MaxTokensExceeded Reason = "MaxTokensExceeded"
-	// ModelNotAllowed: the policy contradicts itself; validation prevents it.
-	ModelNotAllowed Reason = "ModelNotAllowed"
+	// TooManyStopSequences: there are more than the policy allows.
+	TooManyStopSequences Reason = "TooManyStopSequences"
+	// UnknownHint: no hint matches, and the policy wants one that does.
+	UnknownHint Reason = "UnknownHint"
+	// TooManyInCall: one call asks for more than the policy allows.
+	TooManyInCall Reason = "RequestsPerCallExceeded"
+	// RequestTooLarge: the request has more bytes than the policy allows.
+	RequestTooLarge Reason = "RequestBytesExceeded"
 )
 
 // Refusal is why a request is not answered. Message goes to the server, so it
@@ -72,6 +131,11 @@ func refuse(reason Reason, format string, args ...any) *Refusal {
 	return &Refusal{Code: wire.CodeRejected, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
+// invalid refuses what the protocol forbids.
+func invalid(reason Reason, format string, args ...any) *Refusal {
+	return &Refusal{Code: wire.CodeInvalidParams, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
 // Decision is what to send and to whom.
 type Decision struct {
 	// Candidates are allowed models of the policy: the first is to be asked, each
@@ -80,7 +144,8 @@ type Decision struct {
 	// Reason says why the first one is the first.
 	Reason Reason
 	// Params is what to send: what the server asked for, as the policy changes it.
-	// MaxTokens is 1 or more; Metadata is nil unless it is passed on.
+	// MaxTokens is 1 or more; Metadata is nil unless it is passed on. What did not
+	// change is shared with the request.
 	Params wire.SamplingParams
 	// Changes says what the policy changed, each once.
 	Changes []Change
@@ -99,15 +164,6 @@ const (
 	ChangeMetadata     Change = "metadata"
 	ChangeContext      Change = "includeContext"
 )
-
-// Redaction is how often a rule replaced something.
-type Redaction struct {
-	Rule  string `json:"rule"`
-	Count int    `json:"count"`
-}
-
-// RedactResult replaces in a model's answer what the policy wants replaced.
-func (p *Policy) RedactResult(*wire.SamplingResult) []Redaction { return nil }
 
 // Declare says what the server is told when a caller that declared caller
 // initializes. Without a policy that is what the caller said; in mode Fallback
@@ -141,93 +197,37 @@ func Takes(p *Policy, s Session, needsTools bool) bool {
 	}
 }
 
-// Decide says which model gets the request and with which parameters, or why it
-// is refused. It never names a model that is not allowed.
-//
-// includeContext and the priorities do not count: the first is
-// deprecated and not declared, the second say nothing that an allow-list of
-// models could be ordered by.
+// Decide says which models get the request and with which parameters, or why it
+// is refused. It never names a model that is not allowed, and never changes
+// params. What the protocol forbids is said before what the policy does.
 func Decide(p *Policy, s Session, params *wire.SamplingParams) (*Decision, *Refusal) {
 	if p == nil {
 		return nil, refuse(NoPolicy, "no sampling policy is attached to this server")
 	}
-	if len(params.Tools) > 0 || params.ToolChoice != nil {
-		if !s.Declared.Tools {
-			r := refuse(ToolsNotDeclared, "tools and toolChoice need the client capability sampling.tools, which was not declared")
-			r.Code = wire.CodeInvalidParams
-			return nil, r
-		}
-		if p.Capabilities.Tools != config.ToolsEnabled {
-			return nil, refuse(ToolsDisabled, "the sampling policy does not allow tools")
-		}
+	refusal := p.checkDeclared(s, params)
+	if refusal == nil {
+		refusal = p.checkAmounts(s, params)
+	}
+	if refusal == nil {
+		refusal = p.checkTools(params)
+	}
+	if refusal == nil {
+		refusal = p.checkMedia(params.Messages)
+	}
+	if refusal != nil {
+		return nil, refusal
 	}
 	maxTokens, refusal := limitTokens(p.Parameters.MaxTokens, params.MaxTokens)
 	if refusal != nil {
 		return nil, refusal
 	}
-	model, reason := chooseModel(&p.Models, params.ModelPreferences)
-	if model == nil {
-		return nil, refuse(ModelNotAllowed, "the sampling policy allows no model for this request")
+	first, reason, refusal := p.chooseModel(params.ModelPreferences)
+	if refusal != nil {
+		return nil, refusal
 	}
-	out := *params
-	out.MaxTokens = maxTokens
-	out.Temperature = limitTemperature(p.Parameters.Temperature, params.Temperature)
-	prompt := systemPrompt(p.Parameters.SystemPrompt, params.SystemPrompt)
-	out.SystemPrompt = &prompt
-	out.Metadata = nil
-	return &Decision{Candidates: []config.Model{*model}, Reason: reason, Params: out}, nil
-}
-
-func limitTokens(limit *config.MaxTokensLimit, asked int64) (int64, *Refusal) {
-	if limit == nil || asked <= limit.Max {
-		return asked, nil
-	}
-	if limit.OnExceed == config.ExceedReject {
-		return 0, refuse(MaxTokensExceeded, "maxTokens is %d, the sampling policy allows at most %d", asked, limit.Max)
-	}
-	return limit.Max, nil
-}
-
-// limitTemperature keeps nil: the provider's own default is no request.
-func limitTemperature(r *config.TemperatureRange, asked *float64) *float64 {
-	if asked == nil {
-		return nil
-	}
-	t := *asked
-	if r != nil {
-		t = max(r.Min, min(r.Max, t))
-	}
-	return &t
-}
-
-// promptSeparator stands between the policy's text and the server's.
-const promptSeparator = "\n\n"
-
-func systemPrompt(action *config.SystemPromptAction, asked *string) string {
-	prompt := ""
-	if asked != nil {
-		prompt = *asked
-	}
-	if action == nil {
-		return prompt
-	}
-	switch action.Action {
-	case config.PromptPrepend:
-		return join(action.Text, prompt)
-	case config.PromptAppend:
-		return join(prompt, action.Text)
-	case config.PromptReplace:
-		return action.Text
-	case config.PromptDrop:
-		return ""
-	default: // Keep
-		return prompt
-	}
-}
-
-func join(first, second string) string {
-	if first == "" || second == "" {
-		return first + second
-	}
-	return first + promptSeparator + second
+	d := &Decision{Candidates: p.candidates(first), Reason: reason, Params: *params}
+	d.Params.MaxTokens = maxTokens
+	p.redactRequest(d)
+	p.bound(d, params)
+	return d, nil
 }
