@@ -84,12 +84,12 @@ func (e *Engine) answer(ctx context.Context, s policy.Session, o *outcome) (json
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeout)
 		defer cancel()
 	}
-	lease, failure := e.acquire(ctx, decision, o)
+	done, failure := e.acquire(ctx, decision, o)
 	if failure != nil {
 		return nil, failure
 	}
 	// Counted however this ends, also by a panic.
-	defer func() { lease.Done(o.used()) }()
+	defer func() { done(o.used()) }()
 
 	response, err := e.ask(ctx, decision, e.from(o.session), o)
 	if err != nil {
@@ -106,17 +106,18 @@ func (e *Engine) answer(ctx context.Context, s policy.Session, o *outcome) (json
 	return result, nil
 }
 
-// acquire waits for the request's turn.
-func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (*limits.Lease, *wire.Error) {
+// acquire waits for the request's turn, and returns how to say that it is over and
+// how many tokens it used.
+func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (done func(used int64), _ *wire.Error) {
 	if e.limiter == nil {
-		return &limits.Lease{}, nil
+		return func(int64) {}, nil
 	}
 	size := estimate(&d.Params)
 	begin := time.Now()
 	lease, err := e.limiter.Acquire(ctx, limits.Ask{Session: o.session, Likely: size.likely, Most: size.most})
 	o.queued = time.Since(begin)
 	if err == nil {
-		return lease, nil
+		return lease.Done, nil
 	}
 	var (
 		exceeded    *limits.Exceeded

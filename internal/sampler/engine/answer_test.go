@@ -171,7 +171,7 @@ func TestAnswers(t *testing.T) {
 			want: `{"role":"assistant","content":{"type":"text","text":"x"},"model":"small-1","stopReason":"endTurn"}`,
 			asked: func(a asked) bool {
 				return a.Temperature != nil && *a.Temperature == 0 && cmp.Equal(a.Stop, []string{"END"}) &&
-					string(a.Messages[0]) == `{"content":"policy's\n\nserver's","role":"system"}`
+					string(a.Messages[0]) == `{"role":"system","content":"policy's\n\nserver's"}`
 			},
 		},
 		"a filter is not a normal end": {
@@ -256,7 +256,7 @@ func TestErrors(t *testing.T) {
 			p.Parameters.MaxTokens = &config.MaxTokensLimit{Max: 17, OnExceed: config.ExceedReject}
 		}, wantCode: -1, want: "maxTokens is 100, the sampling policy allows at most 17"},
 		"no parameters":      {params: nil, wantCode: -32602, want: "params: must be an object"},
-		"no limit on tokens": {params: json.RawMessage(`{"messages":[]}`), wantCode: -32602, want: "maxTokens: is missing"},
+		"no limit on tokens": {params: json.RawMessage(`{"messages":[{"role":"user","content":{"type":"text","text":"x"}}]}`), wantCode: -32602, want: "maxTokens: is missing"},
 		"a tool_result beside a text": {params: json.RawMessage(`{"maxTokens":1,"messages":[
 			{"role":"assistant","content":{"type":"tool_use","id":"a","name":"t","input":{}}},
 			{"role":"user","content":[{"type":"tool_result","toolUseId":"a","content":[]},{"type":"text","text":"and"}]}]}`),

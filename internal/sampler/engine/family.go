@@ -6,8 +6,11 @@ import (
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/anthropic"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/google"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/openai"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/outbound"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/webhook"
 )
 
 // client is an adapter and the connections that it uses.
@@ -40,6 +43,12 @@ func newAdapter(c config.Provider, options provider.Options) (provider.Provider,
 			o.OpenAI = *c.OpenAI
 		}
 		return openai.New(o)
+	case config.ProviderAnthropic:
+		return anthropic.New(options)
+	case config.ProviderGoogleGenAI:
+		return google.New(options)
+	case config.ProviderWebhook:
+		return webhook.New(options)
 	default:
 		return nil, fmt.Errorf("unknown type %q", c.Type)
 	}
