@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -19,48 +20,38 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 )
 
-// lateTime is how late a lateListener's server notices that a client left: far
-// later than the next call comes.
+// lateTime is how late a server notices that a client left: far later than the next
+// call comes.
 const lateTime = 50 * time.Millisecond
 
-// lateListener has a server notice late that its clients left, as a busy one does.
-type lateListener struct{ net.Listener }
-
-func (l lateListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return lateConn{conn}, nil
-}
-
-type lateConn struct{ net.Conn }
-
-func (c lateConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		<-time.After(lateTime)
-	}
-	return n, err
-}
-
-// lateServer is an mcp-go server which samples on the GET stream, and loses what it
-// asks on one whose end it has not noticed.
-func lateServer(t *testing.T) *url.URL {
-	t.Helper()
-	front := httptest.NewUnstartedServer(server.NewStreamableHTTPServer(newMCPGo()))
-	front.Listener = lateListener{front.Listener}
-	front.Start()
-	t.Cleanup(func() {
-		front.CloseClientConnections()
-		front.Close()
+// late has a server notice late that the reader of a stream left, as a busy one may.
+// What it sends meanwhile is lost.
+func late(server http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			server.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
+		defer context.AfterFunc(r.Context(), func() { time.AfterFunc(lateTime, cancel) })()
+		server.ServeHTTP(&forgetful{ResponseWriter: w, left: r.Context()}, r.WithContext(ctx))
 	})
-	target, err := url.Parse(front.URL + "/mcp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return target
 }
+
+type forgetful struct {
+	http.ResponseWriter
+	left context.Context
+}
+
+func (w *forgetful) Write(p []byte) (int, error) {
+	if w.left.Err() != nil {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *forgetful) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
 // samplers are replicas of one sampler, found under one name.
 type samplers struct {
@@ -139,8 +130,8 @@ func TestNothingIsLostWithAGETStream(t *testing.T) {
 	const first, second = "127.0.0.1", "127.0.0.2"
 	for name, play := range map[string]func(t *testing.T, set *samplers){
 		"of a sampler that drains and gets calls": func(t *testing.T, set *samplers) {
-			endpoint, handler := set.start(t, first)
 			set.are(first)
+			endpoint, handler := set.start(t, first)
 			caller := newRawCaller(t, endpoint)
 			caller.initialize()
 			handler.Drain()
@@ -149,9 +140,9 @@ func TestNothingIsLostWithAGETStream(t *testing.T) {
 			}
 		},
 		"that goes over to the next sampler": func(t *testing.T, set *samplers) {
+			set.are(first, second)
 			before, handler := set.start(t, first)
 			next, _ := set.start(t, second)
-			set.are(first, second)
 			caller := newRawCaller(t, before)
 			caller.initialize()
 			caller.asks(before, "through the first")
@@ -163,9 +154,24 @@ func TestNothingIsLostWithAGETStream(t *testing.T) {
 				caller.asks(before, fmt.Sprintf("through the first, %d", i))
 			}
 		},
+		"that goes over to the next sampler before the first has found that": func(t *testing.T, set *samplers) {
+			alone := &samplers{target: set.target}
+			alone.are(first)
+			set.are(first, second)
+			before, handler := set.start(t, first, func(o *proxy.Options) { o.LookupNetIP = alone.lookup })
+			next, _ := set.start(t, second)
+			caller := newRawCaller(t, before)
+			caller.initialize()
+			caller.asks(before, "through the first")
+			handler.Drain()
+			for i := range 3 {
+				caller.asks(next, fmt.Sprintf("through the second, %d", i))
+				caller.asks(before, fmt.Sprintf("through the first, %d", i))
+			}
+		},
 		"that goes over to the next sampler as that knows nothing of the first": func(t *testing.T, set *samplers) {
-			before, handler := set.start(t, first)
 			set.are(first)
+			before, handler := set.start(t, first)
 			caller := newRawCaller(t, before)
 			caller.initialize()
 			caller.asks(before, "through the first")
@@ -177,6 +183,15 @@ func TestNothingIsLostWithAGETStream(t *testing.T) {
 			set.are()
 			next, _ := set.start(t, second)
 			caller.asks(next, "through the second")
+		},
+		"of a handler that another one replaces": func(t *testing.T, set *samplers) {
+			before, handler := set.start(t, first)
+			caller := newRawCaller(t, before)
+			caller.initialize()
+			caller.asks(before, "of the first")
+			next, _ := set.start(t, second, func(o *proxy.Options) { o.Before = handler })
+			handler.Drain()
+			caller.asks(next, "of the second")
 		},
 		"of a session that made room for another one": func(t *testing.T, set *samplers) {
 			endpoint, _ := set.start(t, first, func(o *proxy.Options) { o.Settings.MaxSessions = 1 })
@@ -192,7 +207,11 @@ func TestNothingIsLostWithAGETStream(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, &samplers{target: lateServer(t), port: "0"})
+			target, err := url.Parse(serve(t, late(server.NewStreamableHTTPServer(newMCPGo()))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			play(t, &samplers{target: target, port: "0"})
 		})
 	}
 }

@@ -32,6 +32,8 @@ type Handler struct {
 	plain    *httputil.ReverseProxy
 	sessions *sessions
 	replicas *replicas
+	// before is the handler that this one replaces; nil once that is closed.
+	before atomic.Pointer[Handler]
 	// answering holds one entry for each sampling request that is being answered.
 	answering chan struct{}
 	// waiting takes what one of the goroutines that wait for work is to do, workers
@@ -82,6 +84,8 @@ func New(o Options) (*Handler, error) {
 		waiting:     make(chan func()),
 		answerBytes: budget{max: o.MaxAnswerBytes},
 	}
+	h.before.Store(o.Before)
+	h.opts.Before = nil
 	h.sessions = newSessions(func() int { return h.settings().MaxSessions })
 	h.Configure(o.Settings)
 	var err error
@@ -217,6 +221,7 @@ func (h *Handler) Close() {
 		c.hurry()
 	}
 	h.background.Wait()
+	h.before.Store(nil)
 	h.replicas.close()
 	for _, t := range []http.RoundTripper{h.opts.Transport, h.opts.streams} {
 		if t, ok := t.(interface{ CloseIdleConnections() }); ok {

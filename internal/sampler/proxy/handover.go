@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +21,8 @@ const (
 	letGoSealed = 5 * time.Minute
 )
 
-// letGoBound is what the name of a session is sealed with where another replica is
-// to let go of it.
+// letGoBound is what the name of a session and the address of who wants it are sealed
+// with.
 var letGoBound = []byte("let go of this session")
 
 // handOver lets go of sessions that began at another replica and went on here,
@@ -126,7 +128,7 @@ func (h *Handler) gather(ctx context.Context, s *session) {
 	if left := h.sessions.whenLeft(s.name); left != nil {
 		<-left
 	}
-	all := h.takeFromOthers(s.name)
+	all := h.takeFromBefore(h.ctx, s.name) && h.takeFromOthers(s.name, s.owner)
 	s.mu.Lock()
 	s.unsure, s.gathering = !all, nil
 	s.mu.Unlock()
@@ -135,14 +137,17 @@ func (h *Handler) gather(ctx context.Context, s *session) {
 
 // takeFromOthers asks all other replicas to let go of a session. It is false where
 // one will not do that yet.
-func (h *Handler) takeFromOthers(name string) bool {
+func (h *Handler) takeFromOthers(name, owner string) bool {
 	ctx, cancel := context.WithTimeout(h.ctx, letGoTime)
 	defer cancel()
 	others := h.replicas.others(ctx)
+	if h.leaving.Err() != nil && owner != h.replicas.self && !slices.Contains(others, owner) {
+		others = append(others, owner) // which has come when this one was to end
+	}
 	if len(others) == 0 {
 		return true
 	}
-	mark := h.opts.Sealer.SealState([]byte(name), letGoBound, time.Now().Add(letGoSealed))
+	mark := h.opts.Sealer.SealState([]byte(h.replicas.self+"\n"+name), letGoBound, time.Now().Add(letGoSealed))
 	var busy atomic.Bool
 	var asked sync.WaitGroup
 	for _, address := range others {
@@ -179,23 +184,46 @@ func (h *Handler) takeFrom(ctx context.Context, address, mark string) (busy bool
 	return resp.StatusCode == http.StatusConflict
 }
 
-// serveLetGo lets go of a session that another replica wants. The answer comes when
-// the server has noticed.
-func (h *Handler) serveLetGo(w http.ResponseWriter, r *http.Request, name string) {
-	unread(w, r, http.NewResponseController(w))
+// takeFromBefore is takeFromOthers for the handler that was here before.
+func (h *Handler) takeFromBefore(ctx context.Context, name string) bool {
+	before := h.before.Load()
+	if before == nil {
+		return true
+	}
+	if before.ctx.Err() != nil { // it holds nothing any more
+		h.before.Store(nil)
+		return true
+	}
+	return before.giveUp(ctx, name)
+}
+
+// giveUp lets go of a session that somebody else wants, and waits until the server
+// has noticed. It is false while calls of it run.
+func (h *Handler) giveUp(ctx context.Context, name string) bool {
 	if s := h.sessions.get(name); s != nil && s.listener != nil {
 		if h.sessions.takeOut(s, true) {
 			h.letGo(s)
 		} else if h.sessions.get(name) == s {
-			w.WriteHeader(http.StatusConflict)
-			return
+			return false
 		}
 	}
 	if left := h.sessions.whenLeft(name); left != nil {
 		select {
 		case <-left:
-		case <-r.Context().Done():
+		case <-ctx.Done():
 		}
+	}
+	return h.takeFromBefore(ctx, name)
+}
+
+// serveLetGo lets go of a session that another replica wants. wanted are both.
+func (h *Handler) serveLetGo(w http.ResponseWriter, r *http.Request, wanted string) {
+	unread(w, r, http.NewResponseController(w))
+	address, name, _ := strings.Cut(wanted, "\n")
+	h.replicas.met(address)
+	if !h.giveUp(r.Context(), name) {
+		w.WriteHeader(http.StatusConflict)
+		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,7 +202,7 @@ func TestLettingGoIsForReplicas(t *testing.T) {
 	set, _ := newSet(t, server, 2)
 	name := begin(t, set[0].endpoint)
 	mark := func(bound []byte, age time.Duration) string {
-		return set[1].opts.Sealer.SealState([]byte(name), bound, time.Now().Add(letGoSealed-age))
+		return set[1].opts.Sealer.SealState([]byte(set[1].replicas.self+"\n"+name), bound, time.Now().Add(letGoSealed-age))
 	}
 	for what, value := range map[string]string{
 		"with the name alone": name, "with one that is too old": mark(letGoBound, letGoSealed), "with one of something else": mark([]byte("other"), 0),
@@ -265,9 +264,7 @@ func TestWhoMayHoldASession(t *testing.T) {
 		t.Helper()
 		dns.set("samplers.example", ips...)
 		lookUpAgain(h)
-		others := r.others(t.Context())
-		slices.Sort(others)
-		if got := strings.Join(others, " "); got != want {
+		if got := strings.Join(r.others(t.Context()), " "); got != want {
 			t.Errorf("%s: %s, want %s", when, got, want)
 		}
 	}
@@ -277,6 +274,16 @@ func TestWhoMayHoldASession(t *testing.T) {
 	check("when both leave", "10.0.0.2:80 10.0.0.3:80", "10.0.0.1")
 	r.lost("10.0.0.2:80")
 	check("when one of them has ended", "10.0.0.3:80", "10.0.0.1")
+	r.ends("10.0.0.2:80")
+	check("when one ends", "10.0.0.2:80 10.0.0.3:80", "10.0.0.1", "10.0.0.2")
+	if got := strings.Join(r.current(t.Context()), " "); got != "10.0.0.1:80" {
+		t.Errorf("one that ends may get requests: there are %s", got)
+	}
+	check("when it is not found any more", "10.0.0.2:80 10.0.0.3:80", "10.0.0.1")
+	r.lost("10.0.0.2:80")
+	r.met("10.0.0.4:80")
+	check("when one is met that is not found", "10.0.0.3:80 10.0.0.4:80", "10.0.0.1")
+	r.left["10.0.0.4:80"] = time.Now().Add(-leftTime)
 	r.left["10.0.0.3:80"] = time.Now().Add(-leftTime)
 	check("when it was long ago", "", "10.0.0.1")
 }

@@ -83,6 +83,9 @@ type Options struct {
 	// Self the host:port of this one among them. Empty means that there is no
 	// other one.
 	Replicas, Self string
+	// Before is the handler that this one replaces, where there was one: it lets go
+	// of a session before that goes on here.
+	Before *Handler
 	// Logger gets no message content, token or session id. Default: none.
 	Logger *slog.Logger
 	// Settings are those to begin with; Configure replaces them.

@@ -71,8 +71,9 @@ type replicas struct {
 	// gone are the addresses that could not be reached, and until when they
 	// are not tried again.
 	gone map[string]time.Time
-	// left are addresses that were found before, and when they were missed: replicas
-	// that drain still hold sessions.
+	// left are addresses that are not to get requests, and since when, though sessions
+	// may be held there: those of replicas that were found before, that said that they
+	// end, or that are not found yet.
 	left map[string]time.Time
 	// hop is the mark that is used, since hopSealed.
 	hop       string
@@ -179,7 +180,7 @@ func (r *replicas) all(ctx context.Context) []string {
 		}
 	}
 	for address, missed := range r.left {
-		if r.asked.Sub(missed) > leftTime || slices.Contains(set, address) {
+		if r.asked.Sub(missed) > leftTime {
 			delete(r.left, address)
 		}
 	}
@@ -212,7 +213,24 @@ func (r *replicas) others(ctx context.Context) []string {
 	for address := range r.left {
 		others = append(others, address)
 	}
-	return slices.DeleteFunc(others, func(address string) bool { return address == r.self })
+	slices.Sort(others)
+	return slices.DeleteFunc(slices.Compact(others), func(address string) bool { return address == r.self })
+}
+
+// met notes that there is a replica which may not be found yet.
+func (r *replicas) met(address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left[address] = time.Now()
+}
+
+// ends notes that a replica is to get no requests any more, though it still holds
+// sessions.
+func (r *replicas) ends(address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone[address] = time.Now().Add(goneTime)
+	r.left[address] = time.Now()
 }
 
 // lost notes that a replica could not be reached.
@@ -328,7 +346,12 @@ func (h *Handler) notForwarded(w http.ResponseWriter, r *http.Request, owner str
 	if h.callerLeft(r) {
 		panic(http.ErrAbortHandler)
 	}
-	if notReached(err) || errors.Is(err, errReplicaLeaves) {
+	if errors.Is(err, errReplicaLeaves) {
+		h.opts.Logger.Info("a replica ends: its sessions go on elsewhere", "replica", owner)
+		h.replicas.ends(owner)
+		return false
+	}
+	if notReached(err) {
 		h.opts.Logger.Info("a replica cannot be reached: its sessions go on elsewhere", "replica", owner, "error", err)
 		h.replicas.lost(owner)
 		return false
@@ -392,8 +415,8 @@ func (h *Handler) fromReplica(w http.ResponseWriter, r *http.Request) (*http.Req
 		return r, true
 	}
 	mark := strings.Join(marks, ",")
-	if name, err := h.opts.Sealer.OpenState(mark, letGoBound, time.Now()); err == nil {
-		h.serveLetGo(w, r, string(name))
+	if wanted, err := h.opts.Sealer.OpenState(mark, letGoBound, time.Now()); err == nil {
+		h.serveLetGo(w, r, string(wanted))
 		return nil, false
 	}
 	if _, err := h.opts.Sealer.OpenState(mark, hopBound, time.Now()); err != nil {

@@ -216,10 +216,12 @@ func (t *sessions) takeOut(s *session, asked bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.busy() {
-		s.wanted = s.wanted || asked
+		if asked { // both hold it now, and each asks the other one
+			s.wanted, s.unsure = true, true
+		}
 		return false
 	}
-	if s.wanted && !asked {
+	if (s.wanted || s.unsure) && !asked { // calls of it may run there
 		return false
 	}
 	t.part(s)
