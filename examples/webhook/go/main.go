@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -49,7 +50,7 @@ func handler(verifier *standardwebhooks.Webhook) http.HandlerFunc {
 		}
 		var request struct {
 			Params struct {
-				Messages []struct{ Content json.RawMessage }
+				Messages []struct{ Content blocks }
 			}
 		}
 		if err := json.Unmarshal(body, &request); err != nil || len(request.Params.Messages) == 0 {
@@ -57,24 +58,27 @@ func handler(verifier *standardwebhooks.Webhook) http.HandlerFunc {
 			return
 		}
 		answer := "You said:"
-		for _, b := range blocks(request.Params.Messages[len(request.Params.Messages)-1].Content) {
+		for _, b := range request.Params.Messages[len(request.Params.Messages)-1].Content {
 			answer += " " + b.Text
 		}
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(map[string]any{
+		if err := json.NewEncoder(w).Encode(map[string]any{
 			"role": "assistant", "model": "echo-1", "stopReason": "endTurn",
 			"content": block{Type: "text", Text: answer},
 			"usage":   map[string]int{"inputTokens": len(body) / 4, "outputTokens": len(answer) / 4},
-		})
+		}); err != nil {
+			log.Print(err)
+		}
 	}
 }
 
-// blocks reads content: several blocks are a list, one stands alone.
-func blocks(content json.RawMessage) []block {
-	var list []block
-	if json.Unmarshal(content, &list) != nil {
-		list = make([]block, 1)
-		json.Unmarshal(content, &list[0])
+// blocks are content: several are a list, one stands alone.
+type blocks []block
+
+func (b *blocks) UnmarshalJSON(data []byte) error {
+	if bytes.HasPrefix(data, []byte("[")) {
+		return json.Unmarshal(data, (*[]block)(b))
 	}
-	return list
+	*b = make(blocks, 1)
+	return json.Unmarshal(data, &(*b)[0])
 }

@@ -62,7 +62,7 @@ func TestFailures(t *testing.T) {
 		"a gateway's page":      {reply(502, "text/html", page), provider.KindFailed, "HTTP 502"},
 		"a gateway's timeout":   {reply(504, "text/html", page), provider.KindTimeout, "HTTP 504"},
 		"a redirect":            {reply(307, "text/plain", ownWords), provider.KindInvalid, "redirects are not followed"},
-		"no content":            {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, provider.KindInvalid, "neither text/plain"},
+		"no content":            {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, provider.KindInvalid, "neither text/plain"},
 		"half an answer":        {half, provider.KindUnreachable, "the connection was closed"},
 		"a reset":               {reset, provider.KindUnreachable, "the connection was closed"},
 		"an answer without end": {endless, provider.KindInvalid, "too long"},

@@ -97,21 +97,22 @@ func TestAKeyThatCannotSignSendsNothing(t *testing.T) {
 	for name, tc := range map[string]struct {
 		key        string
 		err        error
+		wantKind   provider.Kind
 		wantDetail string
 	}{
-		"it is not there":     {err: known, wantDetail: "the key's file does not exist"},
-		"another error":       {err: errors.New("disk on fire"), wantDetail: "there is no key"},
-		"it is empty":         {wantDetail: "there is no key"},
-		"it is a word":        {key: "correct horse battery staple " + testKey, wantDetail: "not base64"},
-		"it lost its padding": {key: strings.TrimSuffix(testKey, "="), wantDetail: "not base64"},
-		"it is a password":    {key: "password", wantDetail: "too short"},
-		"it is a prefix":      {key: "whsec_", wantDetail: "too short"},
+		"it is not there":     {"", known, provider.KindMissingKey, "the key's file does not exist"},
+		"another error":       {"", errors.New("disk on fire"), provider.KindMissingKey, "there is no key"},
+		"it is empty":         {"", nil, provider.KindMissingKey, "there is no key"},
+		"it is a word":        {"correct horse battery staple " + testKey, nil, provider.KindUnauthorized, "not base64"},
+		"it lost its padding": {strings.TrimSuffix(testKey, "="), nil, provider.KindUnauthorized, "not base64"},
+		"it is a password":    {"password", nil, provider.KindUnauthorized, "too short"},
+		"it is a prefix":      {"whsec_", nil, provider.KindUnauthorized, "too short"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, handler := connect(t, func(http.ResponseWriter, *http.Request) {}, func() (string, error) { return tc.key, tc.err })
 			_, err := client.CreateMessage(t.Context(), question())
-			wantError(t, err, provider.KindMissingKey, tc.wantDetail)
-			wantError(t, client.Probe(t.Context()), provider.KindMissingKey, tc.wantDetail)
+			wantError(t, err, tc.wantKind, tc.wantDetail)
+			wantError(t, client.Probe(t.Context()), tc.wantKind, tc.wantDetail)
 			if len(handler.requests) > 0 {
 				t.Error("a request was sent")
 			}

@@ -134,15 +134,20 @@ func (c *Client) signer() (*standardwebhooks.Webhook, error) {
 		return nil, missingKey("there is no key", nil)
 	case err != nil:
 		// err says at which byte, and that could be a byte of the key.
-		return nil, missingKey("the key is not base64: make one with `openssl rand -base64 32`", nil)
+		return nil, unusableKey("the key is not base64: make one with `openssl rand -base64 32`")
 	case len(key) < minKeyBytes:
-		return nil, missingKey("the key is too short: it is base64 of "+strconv.Itoa(minKeyBytes)+" bytes or more", nil)
+		return nil, unusableKey("the key is too short: it is base64 of " + strconv.Itoa(minKeyBytes) + " bytes or more")
 	}
 	return standardwebhooks.NewWebhookRaw(key)
 }
 
 func missingKey(detail string, cause error) *provider.Error {
 	return &provider.Error{Kind: provider.KindMissingKey, Detail: detail, Cause: cause}
+}
+
+// unusableKey is for a key that is there: the handler would refuse what it signs.
+func unusableKey(detail string) *provider.Error {
+	return &provider.Error{Kind: provider.KindUnauthorized, Detail: detail}
 }
 
 // sign sets the headers of the specification: id and time always, so that a
