@@ -29,7 +29,10 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/fakellm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Google's client starts it when it is linked in, and nothing ends it.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
 
 const (
 	deadline = 20 * time.Second

@@ -18,7 +18,10 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Google's client starts it when it is linked in, and nothing ends it.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
 
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second

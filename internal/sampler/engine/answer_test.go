@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -29,7 +30,10 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/fakellm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Google's client starts it when it is linked in, and nothing ends it.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
 
 const (
 	testKey = "sk-test-1234567890"
@@ -501,6 +505,30 @@ func BenchmarkAnswer(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, werr := answerOf(b.Context(), e, plainDeclared, params); werr != nil {
+			b.Fatal(werr)
+		}
+	}
+}
+
+// BenchmarkAnswerLong is the same for a long conversation with many tools.
+func BenchmarkAnswerLong(b *testing.B) {
+	e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: telemetry.New(), Audit: audit.New(io.Discard), newClient: fakeClients(&fakeProvider{})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var messages, tools []string
+	for i := range 50 {
+		messages = append(messages, fmt.Sprintf(`{"role":%q,"content":{"type":"text","text":%q}}`,
+			[]string{wire.RoleUser, wire.RoleAssistant}[i%2], strings.Repeat("some words ", 20)))
+	}
+	for i := range 32 {
+		tools = append(tools, fmt.Sprintf(`{"name":"tool_%d","description":"does it","inputSchema":{"type":"object","properties":{"q":{"type":"string"}}}}`, i))
+	}
+	params := json.RawMessage(`{"maxTokens":100,"messages":[` + strings.Join(messages, ",") + `],"tools":[` + strings.Join(tools, ",") + `]}`)
+	b.SetBytes(int64(len(params)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, werr := answerOf(b.Context(), e, toolsDeclared, params); werr != nil {
 			b.Fatal(werr)
 		}
 	}
