@@ -1,5 +1,5 @@
 // Package fakellm is a model server for tests: it speaks the chat completions
-// API, records what it is asked and answers what it is told to. It holds no
+// API, OpenAI's way and Azure's, records what it is asked and answers what it is told to. It holds no
 // model, so nothing it says is more than a fake.
 package fakellm
 
@@ -23,6 +23,7 @@ const (
 type Request struct {
 	Method string          `json:"method"`
 	Path   string          `json:"path"`
+	Query  string          `json:"query,omitempty"`
 	Header http.Header     `json:"-"`
 	Body   json.RawMessage `json:"body,omitempty"`
 }
@@ -90,10 +91,11 @@ func (s *Server) Await(ctx context.Context, n int) error {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.Key != "" && r.Header.Get("Authorization") != "Bearer "+s.Key {
+	if s.Key != "" && r.Header.Get("Authorization") != "Bearer "+s.Key && r.Header.Get("Api-Key") != s.Key {
 		// The words of a real provider, with the key in them: nobody may pass
 		// them on.
-		Error(http.StatusUnauthorized, "invalid_api_key", "Incorrect API key provided: "+r.Header.Get("Authorization"))(w, r, Request{})
+		Error(http.StatusUnauthorized, "invalid_api_key",
+			"Incorrect API key provided: "+r.Header.Get("Authorization")+r.Header.Get("Api-Key"))(w, r, Request{})
 		return
 	}
 	switch {
@@ -104,7 +106,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		req := Request{Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Body: body}
+		req := Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Body: body}
 		s.record(req)(w, r, req)
 	default:
 		http.NotFound(w, r)

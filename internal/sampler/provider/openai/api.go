@@ -95,12 +95,15 @@ type functionCall struct {
 	Arguments string `json:"arguments"`
 }
 
-// completion is the body of an answer. What servers write in several ways is
-// raw.
+// completion is the body of an answer.
 type completion struct {
-	Model   string          `json:"model"`
-	Choices []choice        `json:"choices"`
-	Usage   json.RawMessage `json:"usage"`
+	Model   string   `json:"model"`
+	Choices []choice `json:"choices"`
+	// Usage are floats, because some servers write 7.0.
+	Usage struct {
+		PromptTokens     float64 `json:"prompt_tokens"`
+		CompletionTokens float64 `json:"completion_tokens"`
+	} `json:"usage"`
 }
 
 type choice struct {
@@ -110,7 +113,7 @@ type choice struct {
 
 type answerMessage struct {
 	// Content is a string, a list of parts, or null.
-	Content   json.RawMessage  `json:"content"`
+	Content   any              `json:"content"`
 	Refusal   string           `json:"refusal"`
 	ToolCalls []answerToolCall `json:"tool_calls"`
 }

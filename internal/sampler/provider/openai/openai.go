@@ -86,6 +86,7 @@ func New(options Options) (*Client, error) {
 	c.client.Options = []option.RequestOption{
 		option.WithHTTPClient(options.HTTP),
 		option.WithMaxRetries(0),
+		option.WithMiddleware(withoutPlatform),
 	}
 	models := base.JoinPath("models")
 	if options.Azure != nil {
@@ -189,6 +190,20 @@ func (c *Client) Probe(ctx context.Context) error {
 	default:
 		return provider.FromResponse(resp, nil)
 	}
+}
+
+// platformHeaders tell what the sampler runs on, and how the client is set up. A
+// provider need not know.
+var platformHeaders = []string{
+	"X-Stainless-Lang", "X-Stainless-Package-Version", "X-Stainless-Os", "X-Stainless-Arch",
+	"X-Stainless-Runtime", "X-Stainless-Runtime-Version", "X-Stainless-Retry-Count",
+}
+
+func withoutPlatform(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+	for _, name := range platformHeaders {
+		delete(req.Header, name)
+	}
+	return next(req)
 }
 
 func setHeader(h http.Header, name, value string) {

@@ -53,51 +53,33 @@ func newResponse(answer []byte, asked string, names *toolname.Map) (*provider.Re
 	}
 	return &provider.Response{
 		Result: wire.SamplingResult{Role: wire.RoleAssistant, Content: blocks, Model: model, StopReason: stop},
-		Usage:  usage(c.Usage),
+		Usage:  provider.Usage{InputTokens: count(c.Usage.PromptTokens), OutputTokens: count(c.Usage.CompletionTokens)},
 	}, nil
 }
 
-// usage counts what it can read. An answer is none the worse for a server's own
-// way to count.
-func usage(raw json.RawMessage) provider.Usage {
-	var u struct {
-		Prompt     float64 `json:"prompt_tokens"`
-		Completion float64 `json:"completion_tokens"`
-	}
-	if len(raw) == 0 || json.Unmarshal(raw, &u) != nil {
-		return provider.Usage{}
-	}
-	count := func(n float64) int64 { return int64(min(max(0, n), math.MaxInt32)) }
-	return provider.Usage{InputTokens: count(u.Prompt), OutputTokens: count(u.Completion)}
-}
+// count takes no number from a server that could make a sum overflow.
+func count(n float64) int64 { return int64(min(max(0, n), math.MaxInt32)) }
 
 // answerText reads content: a string, nothing, or, with some servers, a list of
 // parts, of which those count that are text.
-func answerText(raw json.RawMessage) (string, error) {
-	if len(raw) == 0 || raw[0] == 'n' {
+func answerText(content any) (string, error) {
+	switch content := content.(type) {
+	case nil:
 		return "", nil
-	}
-	if raw[0] == '"' {
-		var text string
-		if err := json.Unmarshal(raw, &text); err != nil {
-			return "", unusable("its answer is no chat completion")
+	case string:
+		return content, nil
+	case []any:
+		var b strings.Builder
+		for _, item := range content {
+			part, _ := item.(map[string]any)
+			if text, ok := part["text"].(string); ok && part["type"] == partText {
+				b.WriteString(text)
+			}
 		}
-		return text, nil
-	}
-	var parts []struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
-	}
-	if err := json.Unmarshal(raw, &parts); err != nil {
+		return b.String(), nil
+	default:
 		return "", unusable("its answer is no chat completion")
 	}
-	var b strings.Builder
-	for _, p := range parts {
-		if p.Type == partText {
-			b.WriteString(p.Text)
-		}
-	}
-	return b.String(), nil
 }
 
 // stopReason maps finish_reason. Compatible servers, and OpenAI itself when a
