@@ -61,6 +61,8 @@ func TestAnswers(t *testing.T) {
 		"text and parallel tool calls": {
 			fakegemini.Finish("STOP", fakegemini.TextPart("so"), fakegemini.CallPart("a", "f", `{}`), fakegemini.CallPart("b", "g_h", `{"y":[]}`)),
 			append(text("so"), useBlock("a", "f", `{}`), useBlock("b", "g.h", `{"y":[]}`)), wire.StopToolUse},
+		"a tool that the model made up": {fakegemini.Finish("STOP", fakegemini.CallPart("a", "rm", `{}`)),
+			[]wire.Content{useBlock("a", "rm", `{}`)}, wire.StopToolUse},
 		"tool calls at the limit": {fakegemini.Finish("MAX_TOKENS", fakegemini.CallPart("a", "f", `{}`)),
 			[]wire.Content{useBlock("a", "f", `{}`)}, wire.StopMaxTokens},
 	} {

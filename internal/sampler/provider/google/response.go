@@ -129,14 +129,14 @@ func (t *translation) blocks(content *genai.Content) (blocks []wire.Content, use
 	return blocks, uses, nil
 }
 
-// toolUse refuses calls of tools that were not offered: the server would run
-// what nobody allowed.
+// toolUse passes a call on. A name that the model made up is passed on as it is:
+// the server knows best what it has.
 func (t *translation) toolUse(part *genai.Part) (*wire.Content, error) {
 	call := part.FunctionCall
-	name, known := t.names.Back(call.Name)
-	if !known || !t.offers(name) {
-		return nil, malformed("the model called a tool that was not offered")
+	if call.Name == "" {
+		return nil, malformed("a tool call has no name")
 	}
+	name, _ := t.names.Back(call.Name)
 	args := call.Args
 	if args == nil {
 		args = map[string]any{} // how the API writes that there are none
@@ -158,15 +158,6 @@ func (t *translation) toolUse(part *genai.Part) (*wire.Content, error) {
 		}
 	}
 	return &wire.Content{Type: wire.ContentToolUse, ID: id, Name: name, Input: bytes.TrimSpace(input.Bytes())}, nil
-}
-
-func (t *translation) offers(name string) bool {
-	for _, tool := range t.req.Tools {
-		if tool.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // mediaBlock passes on what models paint and say.
