@@ -22,7 +22,7 @@ func storeReady(policy *config.Policy, r reports) verdict {
 	case statusz.StoreRefused:
 		reason = mcpv1alpha1.ReasonCredentialRefused
 		wrong = fmt.Sprintf("the store of the limits at %s refuses who logs in%s", store.Address, detail(seen.Detail))
-		todo = "it wants a password: set limits.store.credential in " + where
+		todo = "name the Secret with its password in limits.store.credential of " + where
 		if store.Credential != nil {
 			todo = fmt.Sprintf("put the right password into %s, or correct limits.store.username in %s", store.Credential.Ref, where)
 		}

@@ -137,7 +137,7 @@ func (p *problems) extraBody(path string, raw json.RawMessage) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		if instead, reserved := reservedKeys[key]; reserved {
-			p.add(path+"."+key, "cannot be set here: remove it; %s", instead)
+			p.add(path+"."+key, "cannot be set here: remove it (%s)", instead)
 		}
 	}
 }

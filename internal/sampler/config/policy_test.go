@@ -81,7 +81,7 @@ func TestValidateNamesWhatIsWrongWithAPolicy(t *testing.T) {
 		"a price below 0":             {model(func(m *config.Model) { m.Prices.Input = -1 }), []string{"policy.models.allowed[0].prices.input: is -1"}},
 		"a price without end":         {model(func(m *config.Model) { m.Prices.Output = math.Inf(1) }), []string{"policy.models.allowed[0].prices.output: is +Inf"}},
 		"a currency of a sign":        {model(func(m *config.Model) { m.Prices.Currency = "$" }), []string{`policy.models.allowed[0].prices.currency: is "$"`, "USD"}},
-		"a model's extra body":        {model(func(m *config.Model) { m.ExtraBody = json.RawMessage(`{"model":"x"}`) }), []string{"policy.models.allowed[0].extraBody.model: cannot be set here: remove it; write the model into models.allowed"}},
+		"a model's extra body":        {model(func(m *config.Model) { m.ExtraBody = json.RawMessage(`{"model":"x"}`) }), []string{"policy.models.allowed[0].extraBody.model: cannot be set here: remove it (write the model into models.allowed)"}},
 		"no mode of choice":           {caps(func(c *config.Capabilities) { c.ToolChoice = []string{} }), []string{"policy.capabilities.toolChoice: is empty"}},
 		"an unknown mode of choice":   {caps(func(c *config.Capabilities) { c.ToolChoice = []string{"any"} }), []string{`policy.capabilities.toolChoice[0]: is "any": write auto or required or none`}},
 		"a mode of choice twice":      {caps(func(c *config.Capabilities) { c.ToolChoice = []string{"auto", "auto"} }), []string{`policy.capabilities.toolChoice[1]: "auto" is there twice`}},
@@ -167,7 +167,7 @@ func TestEveryReservedKeyIsRefused(t *testing.T) {
 	for _, key := range keys {
 		e := full()
 		e.Policy.Parameters.ExtraBody = json.RawMessage(fmt.Sprintf(`{%q:null}`, key))
-		wantParts(t, e.Validate(), []string{"policy.parameters.extraBody." + key + ": cannot be set here: remove it; "})
+		wantParts(t, e.Validate(), []string{"policy.parameters.extraBody." + key + ": cannot be set here: remove it ("})
 	}
 }
 
