@@ -138,7 +138,7 @@ func (c *Client) Probe(ctx context.Context) error {
 	req.Header.Set("Anthropic-Version", apiVersion)
 	resp, err := c.options.HTTP.Do(req)
 	if err != nil {
-		return provider.FromTransport(ctx, err)
+		return failure(ctx, nil, err)
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
@@ -171,8 +171,13 @@ func (c *Client) key() (string, error) {
 	return "", &provider.Error{Kind: provider.KindMissingKey, Detail: "there is no key", Cause: err}
 }
 
-// failure classifies an error of the client.
+// failure classifies an error of the client. The HTTP client's own reasons not to
+// send something are passed on.
 func failure(ctx context.Context, resp *http.Response, err error) *provider.Error {
+	var known *provider.Error
+	if errors.As(err, &known) {
+		return known
+	}
 	if resp != nil && resp.StatusCode >= 300 && ctx.Err() == nil {
 		return provider.FromResponse(resp, errorType(err))
 	}

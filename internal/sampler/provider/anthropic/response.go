@@ -53,13 +53,16 @@ func newResponse(raw []byte, asked *question) (*provider.Response, error) {
 			StopReason: stopReason(a.StopReason, uses),
 		},
 		Usage: provider.Usage{
-			InputTokens: max(0, a.Usage.InputTokens) + max(0, a.Usage.CacheCreationInputTokens) +
-				max(0, a.Usage.CacheReadInputTokens),
-			OutputTokens: max(0, a.Usage.OutputTokens),
+			InputTokens: tokens(a.Usage.InputTokens) + tokens(a.Usage.CacheCreationInputTokens) +
+				tokens(a.Usage.CacheReadInputTokens),
+			OutputTokens: tokens(a.Usage.OutputTokens),
 		},
 		Lost: asked.lost,
 	}, nil
 }
+
+// tokens bounds what a provider counts, so that sums stay numbers.
+func tokens(n int64) int64 { return min(max(0, n), 1<<40) }
 
 // blocks keeps text and tool calls. Thoughts are the model's own, and MCP has no
 // content for them.
