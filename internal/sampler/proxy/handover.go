@@ -38,6 +38,7 @@ func (h *Handler) handOver() {
 		case <-h.ctx.Done():
 			return
 		case <-tick.C:
+			h.replicas.forgetEnded(h.ctx)
 			h.handOverIdle()
 		}
 	}

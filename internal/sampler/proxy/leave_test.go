@@ -287,3 +287,18 @@ func TestWhoMayHoldASession(t *testing.T) {
 	r.left["10.0.0.3:80"] = time.Now().Add(-leftTime)
 	check("when it was long ago", "", "10.0.0.1")
 }
+
+func TestAReplicaThatHasEndedIsForgotten(t *testing.T) {
+	set, dns := newSet(t, newAsker(), 3)
+	here := set[0].replicas
+	here.all(t.Context())
+	are(dns, set, set[0])
+	if got := len(here.others(t.Context())); got != 2 {
+		t.Fatalf("%d others may hold sessions, want 2", got)
+	}
+	set[1].die()
+	here.forgetEnded(t.Context())
+	if got := here.others(t.Context()); len(got) != 1 || got[0] != set[2].replicas.self {
+		t.Errorf("%v may hold sessions, want the one that is still there", got)
+	}
+}

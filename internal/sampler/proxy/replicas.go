@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -215,6 +216,16 @@ func (r *replicas) others(ctx context.Context) []string {
 	}
 	slices.Sort(others)
 	return slices.DeleteFunc(slices.Compact(others), func(address string) bool { return address == r.self })
+}
+
+// forgetEnded has nobody wait for replicas that have ended since they left.
+func (r *replicas) forgetEnded(ctx context.Context) {
+	r.mu.Lock()
+	left := slices.Collect(maps.Keys(r.left))
+	r.mu.Unlock()
+	for _, address := range left {
+		r.reachable(ctx, address)
+	}
 }
 
 // met notes that there is a replica which may not be found yet.
