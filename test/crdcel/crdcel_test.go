@@ -22,9 +22,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/apiserver"
 )
 
@@ -94,6 +97,26 @@ func TestObjectsAreAccepted(t *testing.T) {
 	for _, tt := range casesOf(t, "*/valid/*.yaml") {
 		t.Run(nameOf(tt.file), func(t *testing.T) {
 			if err := c.Create(t.Context(), tt.object, client.DryRunAll); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What the API server takes and stores, samplers take, so that nobody finds out
+// later.
+func TestStoredPoliciesAreWhatSamplersTake(t *testing.T) {
+	c := newClient(t)
+	for _, tt := range casesOf(t, "samplingpolicy/valid/*.yaml") {
+		t.Run(nameOf(tt.file), func(t *testing.T) {
+			if err := c.Create(t.Context(), tt.object, client.DryRunAll); err != nil {
+				t.Fatal(err)
+			}
+			policy := &mcpv1alpha1.SamplingPolicy{}
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(tt.object.Object, policy); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := resolve.EffectivePolicy(policy); err != nil {
 				t.Error(err)
 			}
 		})
