@@ -30,17 +30,17 @@ func (t *translation) response(answer *genai.GenerateContentResponse) (*provider
 		r.Usage.InputTokens = count(u.PromptTokenCount) + count(u.ToolUsePromptTokenCount)
 		r.Usage.OutputTokens = count(u.CandidatesTokenCount) + count(u.ThoughtsTokenCount)
 	}
-	uses := false
 	switch {
 	case len(answer.Candidates) > 0 && answer.Candidates[0] != nil:
 		candidate := answer.Candidates[0]
 		if err := slip(candidate.FinishReason); err != nil {
 			return nil, err
 		}
-		var err error
-		if r.Result.Content, uses, err = t.blocks(candidate.Content); err != nil {
+		content, uses, err := t.blocks(candidate.Content)
+		if err != nil {
 			return nil, err
 		}
+		r.Result.Content = content
 		r.Result.StopReason = stopReason(candidate.FinishReason, uses)
 	case answer.PromptFeedback != nil && answer.PromptFeedback.BlockReason != "":
 		// The question was withheld from the model. That is an answer too, and
