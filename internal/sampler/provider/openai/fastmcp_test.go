@@ -159,6 +159,9 @@ func TestSamplingHandlerBehaviours(t *testing.T) {
 			params: `{"metadata":{"user":"u","n":1,"deep":{},"` + strings.Repeat("k", 65) + `":"v","v":"` + strings.Repeat("é", 513) + `"},` + hi + `}`, wantBody: `{"metadata":{"user":"u"},` + hiOut + `}`,
 			wantLost: []provider.Loss{provider.LossMetadata},
 		},
+		"metadata that is null is none": {
+			params: `{"metadata":null,` + hi + `}`, wantBody: `{` + hiOut + `}`,
+		},
 		"metadata that fits is kept": {
 			params: `{"metadata":{"` + strings.Repeat("k", 64) + `":"` + strings.Repeat("é", 512) + `"},` + hi + `}`, wantBody: `{"metadata":{"` + strings.Repeat("k", 64) + `":"` + strings.Repeat("é", 512) + `"},` + hiOut + `}`,
 		},

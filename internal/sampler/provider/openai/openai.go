@@ -82,34 +82,40 @@ func New(options Options) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("make an OpenAI client: unknown maxTokensField %q", options.MaxTokensField)
 	}
+	if options.Azure != nil && options.Azure.APIVersion == "" {
+		return nil, errors.New("make an OpenAI client: azure.apiVersion is missing")
+	}
 	c := &Client{options: options, rules: rulesOf(base.Hostname(), options.OpenAI)}
-	c.client.Options = []option.RequestOption{
-		option.WithHTTPClient(options.HTTP),
+	c.connect(base)
+	return c, nil
+}
+
+// connect sets up the official client for what the API has below base.
+func (c *Client) connect(base *url.URL) {
+	opts := []option.RequestOption{
+		option.WithHTTPClient(c.options.HTTP),
 		option.WithMaxRetries(0),
 		option.WithMiddleware(withoutPlatform),
 	}
-	models := base.JoinPath("models")
-	if options.Azure != nil {
-		if options.Azure.APIVersion == "" {
-			return nil, errors.New("make an OpenAI client: azure.apiVersion is missing")
-		}
+	var query url.Values
+	if azure := c.options.Azure; azure != nil {
 		base.Path = strings.TrimSuffix(strings.TrimSuffix(base.Path, "/"), "/openai")
 		base = base.JoinPath("openai")
-		models = base.JoinPath("models")
-		models.RawQuery = url.Values{"api-version": {options.Azure.APIVersion}}.Encode()
-		c.client.Options = append(c.client.Options, option.WithQuery("api-version", options.Azure.APIVersion))
+		query = url.Values{"api-version": {azure.APIVersion}}
+		opts = append(opts, option.WithQuery("api-version", azure.APIVersion))
 	} else {
 		// Azure knows neither.
-		if options.Organization != "" {
-			c.client.Options = append(c.client.Options, option.WithOrganization(options.Organization))
+		if c.options.Organization != "" {
+			opts = append(opts, option.WithOrganization(c.options.Organization))
 		}
-		if options.Project != "" {
-			c.client.Options = append(c.client.Options, option.WithProject(options.Project))
+		if c.options.Project != "" {
+			opts = append(opts, option.WithProject(c.options.Project))
 		}
 	}
-	c.client.Options = append(c.client.Options, option.WithBaseURL(base.String()))
+	c.client.Options = append(opts, option.WithBaseURL(base.String()))
+	models := base.JoinPath("models")
+	models.RawQuery = query.Encode()
 	c.modelsURL = models.String()
-	return c, nil
 }
 
 // CreateMessage asks for one completion, once.
