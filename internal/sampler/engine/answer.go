@@ -27,6 +27,7 @@ const (
 	reasonTimeout            = "TimeoutExceeded"
 	reasonCanceled           = "Canceled"
 	reasonPolicyChanged      = "PolicyChanged"
+	reasonHandlerRefused     = "HandlerRefused"
 )
 
 // errorText is what a server is told about a failure: enough to tell a user what
@@ -74,6 +75,7 @@ func (e *Engine) answer(ctx context.Context, s policy.Session, o *outcome) (json
 		return nil, invalid
 	}
 	o.asked = params
+	s.RequestBytes = len(o.raw)
 	decision, refusal := policy.Decide(e.policy, s, params)
 	if refusal != nil {
 		return nil, o.refuse(refusal)
@@ -222,6 +224,9 @@ func (o *outcome) fail(err error) *wire.Error {
 		return &wire.Error{Code: wire.CodeInvalidParams, Message: unsupported.What}
 	}
 	failure := asProviderError(err)
+	if failure.Kind == provider.KindRefused {
+		return o.reject(reasonHandlerRefused, "the sampling policy's handler refused the request")
+	}
 	o.decision, o.reason = telemetry.Failed, string(failure.Kind)
 	if failure.Kind == provider.KindCanceled {
 		o.decision = telemetry.Canceled

@@ -85,6 +85,10 @@ func number(text string, unit time.Duration) (time.Duration, bool) {
 // FromTransport says why there is no answer. ctx is that of the request: it
 // tells a caller that left from a provider that is slow.
 func FromTransport(ctx context.Context, err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known // it was the client that kept the request here
+	}
 	e := &Error{Kind: KindUnreachable, Detail: DetailNoConnection, Cause: err}
 	var (
 		netErr     net.Error

@@ -110,6 +110,8 @@ const (
 	KindCanceled     Kind = "canceled"
 	KindRejected     Kind = "rejected" // any other 4xx: the provider did not like the request
 	KindFailed       Kind = "failed"   // 5xx
+	// KindRefused: a handler of the user's own says no to this request.
+	KindRefused Kind = "refused"
 	// KindUnavailable: it failed so often lately that it was not asked.
 	KindUnavailable Kind = "unavailable"
 	KindInvalid     Kind = "invalid" // an answer that cannot be used, or a redirect

@@ -146,7 +146,7 @@ func refusal(data json.RawMessage) error {
 	cause := fmt.Errorf("code %d", *e.Code)
 	switch *e.Code {
 	case wire.CodeRejected:
-		return &provider.Error{Kind: provider.KindRejected, Detail: "the handler refused the request", Cause: cause}
+		return &provider.Error{Kind: provider.KindRefused, Detail: "the handler refused the request", Cause: cause}
 	case wire.CodeInvalidParams:
 		return &provider.UnsupportedError{What: "the policy's handler does not take a request like this"}
 	case wire.CodeInternal:

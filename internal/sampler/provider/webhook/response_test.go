@@ -150,7 +150,7 @@ func TestErrorsOfTheHandler(t *testing.T) {
 		wantKind   provider.Kind
 		wantDetail string
 	}{
-		"it refused": {"-1", provider.KindRejected, "the handler refused the request"},
+		"it refused": {"-1", provider.KindRefused, "the handler refused the request"},
 		"it failed":  {"-32603", provider.KindFailed, "the handler says that it failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
