@@ -32,6 +32,9 @@ type Handler struct {
 	plain    *httputil.ReverseProxy
 	sessions *sessions
 	replicas *replicas
+	// leaveTime is the constant, deaf whether the server let it pass the last time.
+	leaveTime time.Duration
+	deaf      atomic.Bool
 	// before is the handler that this one replaces; nil once that is closed.
 	before atomic.Pointer[Handler]
 	// answering holds one entry for each sampling request that is being answered.
@@ -78,7 +81,7 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	h := &Handler{
-		opts: o,
+		opts: o, leaveTime: leaveTime,
 
 		answering:   make(chan struct{}, o.MaxAnswers),
 		waiting:     make(chan func()),
@@ -198,7 +201,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	for closed := false; err == nil && !closed; {
 		select {
 		case <-h.whenQuiet():
-			h.letGoOfAll()
+			h.letGoOfAll(ctx)
 			closed = h.closeQuiet()
 		case <-ctx.Done():
 			err = context.Cause(ctx)

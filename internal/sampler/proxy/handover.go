@@ -16,7 +16,7 @@ const (
 	// serve.
 	handOverTime = 2 * time.Second
 	// letGoTime is how long another replica may take to let go of a session.
-	letGoTime = leaveTime + noticeTime + 500*time.Millisecond
+	letGoTime = leaveTime + noticeTime + time.Second
 	// letGoSealed is how long such a request is good: more than clocks differ.
 	letGoSealed = 5 * time.Minute
 )
@@ -95,12 +95,16 @@ func (h *Handler) letGo(s *session) {
 }
 
 // letGoOfAll lets go of all sessions and waits until the server has noticed.
-func (h *Handler) letGoOfAll() {
+func (h *Handler) letGoOfAll(ctx context.Context) {
 	for _, s := range h.sessions.takeAll() {
 		h.letGo(s)
 	}
 	for _, left := range h.sessions.allLeaving() {
-		<-left
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -163,7 +167,7 @@ func (h *Handler) takeFromOthers(name, owner string) bool {
 }
 
 // takeFrom asks another replica to let go of a session. It is true where calls of it
-// run there.
+// run there, and where there is no answer.
 func (h *Handler) takeFrom(ctx context.Context, address, mark string) (busy bool) {
 	target := *h.opts.Upstream
 	target.Scheme, target.Host, target.RawQuery = "http", address, ""
@@ -174,11 +178,15 @@ func (h *Handler) takeFrom(ctx context.Context, address, mark string) (busy bool
 	r.Header.Set(headerHop, mark)
 	resp, err := h.replicas.transport.RoundTrip(r)
 	if err != nil {
-		if h.ctx.Err() == nil {
-			h.opts.Logger.Debug("a replica was not reached to let go of a session", "replica", address, "error", err)
-			h.replicas.lost(address)
+		if h.ctx.Err() != nil {
+			return false
 		}
-		return false
+		h.opts.Logger.Info("a replica does not let go of a session", "replica", address, "error", err)
+		if notReached(err) {
+			h.replicas.lost(address)
+			return false
+		}
+		return true
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)

@@ -9,11 +9,13 @@ import (
 
 const (
 	// leaveTime is how long a server has to end a GET stream that is given up, in
-	// answer to the end of our side.
-	leaveTime = 500 * time.Millisecond
-	// noticeTime is the same for one whose two sides end together, so that nobody
+	// answer to the end of our side: far more than one that has no time for it needs.
+	// deafTime is the same for one that did not do it the last time.
+	leaveTime = 5 * time.Second
+	deafTime  = 500 * time.Millisecond
+	// noticeTime is how long one has whose two sides end together, so that nobody
 	// hears of when the server has noticed.
-	noticeTime = 50 * time.Millisecond
+	noticeTime = 200 * time.Millisecond
 )
 
 // serverStream is an open GET stream of the server.
@@ -60,17 +62,22 @@ func (l *listener) leave() (ended <-chan struct{}) {
 	case l.stream != nil:
 		l.endOurSide()
 	default: // it is being opened, and the server may hold it already
-		time.AfterFunc(leaveTime, l.running)
+		time.AfterFunc(deafTime, l.running)
 	}
 	return l.left
 }
 
 // endOurSide lets the server know that the stream is given up. l.mu is held.
 func (l *listener) endOurSide() {
-	within := leaveTime
 	if l.stream.conn == nil || l.stream.conn.CloseWrite() != nil {
+		l.stream.conn = nil
 		l.stream.close()
-		within = 0
+		l.running()
+		return
+	}
+	within := l.handler.leaveTime
+	if l.handler.deaf.Load() {
+		within = min(within, deafTime)
 	}
 	time.AfterFunc(within, l.running)
 }
@@ -103,6 +110,9 @@ func (l *listener) closed(stream *serverStream, err error) {
 	}
 	if stream.conn != nil {
 		_ = stream.conn.Close() // its one side has ended, so nothing can be sent on it
+		if l.session.ctx.Err() == nil {
+			l.handler.deaf.Store(err != nil)
+		}
 	}
 	if err == nil {
 		return

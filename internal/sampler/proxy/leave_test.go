@@ -102,10 +102,14 @@ func TestAStreamIsLeftThoughTheServerDoesNotEndIt(t *testing.T) {
 	h.sessions.get(name).listener.awaitHeader(t.Context())
 	conn := await(t, "the stream is open", held)
 	defer conn.Close()
+	h.leaveTime = 100 * time.Millisecond
 	start := time.Now()
 	leave(t, h, name)
-	if took := time.Since(start); took < leaveTime || took > patience/2 {
-		t.Errorf("it was left after %s, want about %s", took, leaveTime)
+	if took := time.Since(start); took < h.leaveTime || took > patience/2 {
+		t.Errorf("it was left after %s, want about %s", took, h.leaveTime)
+	}
+	if !h.deaf.Load() {
+		t.Error("that is not remembered")
 	}
 	eventually(t, "the connection is closed", func() bool {
 		_, err := io.WriteString(conn, ": more\n\n")

@@ -44,7 +44,7 @@ const (
 	replicaDialTime = time.Second
 	goneTime        = 5 * time.Second
 	// leftTime is how long one is asked for sessions whose name is not found any more.
-	leftTime = 5 * time.Minute
+	leftTime = time.Minute
 )
 
 var errReplicaLeaves = errors.New("the replica ends")
