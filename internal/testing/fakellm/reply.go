@@ -19,7 +19,7 @@ func Text(text string) Reply { return Finish("stop", text) }
 // Finish answers with a text and a finish_reason.
 func Finish(reason, text string, calls ...Call) Reply {
 	return func(w http.ResponseWriter, _ *http.Request, req Request) {
-		message := map[string]any{"role": "assistant", "content": text}
+		message := map[string]any{"role": "assistant", "content": text, "refusal": nil}
 		if text == "" {
 			message["content"] = nil
 		}
@@ -155,7 +155,7 @@ func completion(req Request, reason string, message map[string]any) map[string]a
 	_ = json.Unmarshal(req.Body, &asked) // what is no JSON has no model
 	return map[string]any{
 		"id": "chatcmpl-fake", "object": "chat.completion", "created": 1, "model": asked.Model,
-		"choices": []any{map[string]any{"index": 0, "finish_reason": reason, "message": message}},
+		"choices": []any{map[string]any{"index": 0, "finish_reason": reason, "logprobs": nil, "message": message}},
 		"usage": map[string]any{
 			"prompt_tokens": PromptTokens, "completion_tokens": CompletionTokens,
 			"total_tokens": PromptTokens + CompletionTokens,
