@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
@@ -102,6 +104,35 @@ func TestPolicySaysThatItsTargetIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcpv1alpha1.ReasonTargetNotFound)
+}
+
+// What the API server cannot look into is said by the condition.
+func TestPolicySaysWhatOnlySamplersCanTell(t *testing.T) {
+	b := newBench(t)
+	b.startManager()
+	b.server("demo")
+	b.policy("policy", "demo")
+	policy, server := &mcpv1alpha1.SamplingPolicy{}, &mcpv1alpha1.MCPServer{}
+	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)
+
+	change(b, "policy", policy, func(p *mcpv1alpha1.SamplingPolicy) {
+		p.Spec.Parameters.ExtraBody = &apiextensionsv1.JSON{Raw: []byte(`{"model": "another"}`)}
+		p.Spec.Redaction = []mcpv1alpha1.RedactionRule{{Name: "key", Pattern: "(?=sk-)"}}
+	})
+	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcpv1alpha1.ReasonInvalidPolicy)
+	b.condition(server, "demo", mcpv1alpha1.ConditionSamplingReady, metav1.ConditionFalse, mcpv1alpha1.ReasonInvalidPolicy)
+	for _, want := range []string{"spec.parameters.extraBody.model: cannot be set here", "spec.redaction[0].pattern: is no regular expression"} {
+		if err := contains(meta.FindStatusCondition(policy.Status.Conditions, mcpv1alpha1.ConditionAccepted).Message, want); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := loaded(b, "demo").Policy; got != nil {
+		t.Errorf("samplers are given the policy %+v", got)
+	}
+
+	change(b, "policy", policy, func(p *mcpv1alpha1.SamplingPolicy) { p.Spec.Parameters.ExtraBody, p.Spec.Redaction = nil, nil })
+	b.condition(policy, "policy", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)
+	governedBy(b, "demo", "policy")
 }
 
 func TestServerThatIsNoLongerATargetLosesThePolicy(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -106,6 +107,10 @@ func TestSecondPassWritesNothing(t *testing.T) {
 	b := newBench(t)
 	b.server("demo")
 	b.policy("policy", "demo")
+	change(b, "policy", &mcpv1alpha1.SamplingPolicy{}, func(p *mcpv1alpha1.SamplingPolicy) {
+		// Whose keys may come in any order.
+		p.Spec.Parameters.ExtraBody = &apiextensionsv1.JSON{Raw: []byte(`{"seed": 7.0, "reasoning": {"effort": "low", "a": 1e2}}`)}
+	})
 	pod := b.samplerPod("demo", "sampler-1")
 	r := b.reconciler()
 	b.pass(r, "demo")
@@ -167,7 +172,7 @@ func TestPolicyChangeTouchesNoDeployment(t *testing.T) {
 	}
 }
 
-func TestOnlyOtherSecretsReplaceSamplers(t *testing.T) {
+func TestOnlyOtherSecretsAndConfigMapsReplaceSamplers(t *testing.T) {
 	b := newBench(t)
 	b.server("demo")
 	b.policy("policy", "demo")
@@ -180,6 +185,13 @@ func TestOnlyOtherSecretsReplaceSamplers(t *testing.T) {
 	b.pass(r, "demo")
 	if got := read(b, "demo-sampler", &appsv1.Deployment{}).Generation; got != generation+1 {
 		t.Errorf("the sampler's Deployment has generation %d, want %d", got, generation+1)
+	}
+	change(b, "policy", &mcpv1alpha1.SamplingPolicy{}, func(p *mcpv1alpha1.SamplingPolicy) {
+		p.Spec.Providers[0].CABundleRef = &mcpv1alpha1.ConfigMapKeyRef{Name: "company-ca"}
+	})
+	b.pass(r, "demo")
+	if got := read(b, "demo-sampler", &appsv1.Deployment{}).Generation; got != generation+2 {
+		t.Errorf("with certificates the sampler's Deployment has generation %d, want %d", got, generation+2)
 	}
 }
 
