@@ -91,6 +91,7 @@ type Lease struct {
 	session *session
 	ask     Ask
 	cost    float64
+	pace    time.Duration
 	// link and place are of the store that has counted it; nil where none has.
 	link  *link
 	place store.Lease

@@ -345,7 +345,7 @@ func TestSessionsAreForgotten(t *testing.T) {
 		if got := len(l.sessions); got > maxIdle {
 			t.Errorf("%d sessions are remembered, want at most %d", got, maxIdle)
 		}
-		time.Sleep(62 * time.Second)
+		time.Sleep(memory)
 		l.upkeep(t.Context())
 		if got := len(l.sessions); got != 0 {
 			t.Errorf("%d sessions are remembered though nothing of them counts", got)

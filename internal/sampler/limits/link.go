@@ -183,7 +183,7 @@ func (l *Limiter) confirm(ctx context.Context, w *waiter) (*Lease, error) {
 }
 
 func (l *Limiter) lease(now time.Duration, w *waiter) *Lease {
-	return &Lease{Waited: now - w.since, limiter: l, session: w.session, ask: w.ask, cost: w.cost}
+	return &Lease{Waited: now - w.since, limiter: l, session: w.session, ask: w.ask, cost: w.cost, pace: w.pace}
 }
 
 // giveUp ends a request that has its turn.

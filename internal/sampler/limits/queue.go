@@ -47,6 +47,10 @@ type Limiter struct {
 	virtual       float64
 	turns         uint64
 	timer         *time.Timer
+	// recent sessions have asked within a minute, the longest ago first.
+	recent list.List // of *session
+	// paceAt is when the next session may have more than its part of a minute.
+	paceAt time.Duration
 
 	link   *link
 	leases map[*Lease]struct{} // those that the store has counted
@@ -71,6 +75,8 @@ type session struct {
 	heldUntil time.Duration
 	// using counts requests from Acquire to Done.
 	using     int
+	recent    *list.Element
+	asked     time.Duration
 	idle      *list.Element
 	idleSince time.Duration
 }
@@ -87,6 +93,7 @@ type waiter struct {
 	took time.Duration
 	has  bool
 	cost float64
+	pace time.Duration
 	// link is the store's when it got its turn; polled says that nobody else asks
 	// it meanwhile.
 	link   *link
@@ -105,9 +112,11 @@ func (l *Limiter) enter(ask Ask) (*waiter, error) {
 	now := l.now()
 	l.forget(now, 2)
 	s := l.session(ask.Session)
+	l.seen(s, now)
 	w := &waiter{ask: ask, session: s, since: now, deadline: now + l.wait}
 	if len(s.waiting) == 0 {
-		s.start = max(s.start, l.virtual)
+		// Refused ones are not owed everything, but their part of a minute.
+		s.start = max(s.start, l.virtual-1/float64(l.recent.Len()))
 	}
 	r := l.check(now, w)
 	switch {
@@ -157,6 +166,10 @@ func (l *Limiter) first(now time.Duration) *refusal {
 
 func (l *Limiter) ofSession(now time.Duration, s *session, ask Ask, ahead int64) *refusal {
 	r := l.each.check(&s.use, now, ask, ahead, true)
+	if limit, max := l.over(now, s, ask); limit != "" && now < l.paceAt {
+		wait := l.paceAt - now
+		r = r.later(&refusal{limit: limit, max: max, earliest: wait, again: wait})
+	}
 	if s.held != nil && now < s.heldUntil {
 		held := *s.held
 		held.again = s.heldUntil - now
@@ -185,9 +198,15 @@ func (l *Limiter) ahead(s *session) int64 {
 // take gives w its turn.
 func (l *Limiter) take(now time.Duration, w *waiter) {
 	s := w.session
+	limit, _ := l.over(now, s, w.ask)
+	paced := limit != ""
 	l.use.take(now, w.ask)
 	s.use.take(now, w.ask)
 	w.took, w.has, w.cost = now, true, l.whole.cost(w.ask.Most)
+	if w.pace = 0; paced {
+		w.pace = l.whole.pace(w.ask.Most)
+		l.paceAt = max(l.paceAt, now) + w.pace
+	}
 	l.virtual = max(l.virtual, s.start)
 	s.start += w.cost
 	if w.link = l.link; l.asksStore() && l.link.contended {
@@ -203,6 +222,7 @@ func (l *Limiter) undo(w *waiter) {
 	l.use.undo(w.took, w.ask)
 	w.session.use.undo(w.took, w.ask)
 	l.shift(w.session, -w.cost)
+	l.paceAt -= w.pace
 	w.has, w.turn = false, nil
 	if w.polled {
 		w.polled, w.link.polling = false, false
@@ -220,7 +240,11 @@ func (l *Limiter) shift(s *session, by float64) {
 // refund makes up for what a request was expected to take. A part stays: what is
 // reserved keeps others out as long as it lasts.
 func (l *Limiter) refund(lease *Lease, used int64) {
-	l.shift(lease.session, min(l.whole.cost(max(used, lease.ask.Most/16)), lease.cost)-lease.cost)
+	used = max(used, lease.ask.Most/16)
+	if lease.pace > 0 {
+		l.paceAt -= max(lease.pace-l.whole.pace(used), 0)
+	}
+	l.shift(lease.session, min(l.whole.cost(used), lease.cost)-lease.cost)
 }
 
 // push has w wait, with so many of its session before it.

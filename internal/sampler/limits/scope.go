@@ -100,6 +100,18 @@ func (c ceilings) cost(tokens int64) float64 {
 	return cost
 }
 
+// pace is how much of a minute a request may take.
+func (c ceilings) pace(tokens int64) time.Duration {
+	var part float64
+	if c.requests > 0 {
+		part = 1 / float64(c.share(c.requests))
+	}
+	if c.tokens > 0 {
+		part = max(part, min(float64(tokens)/float64(c.share(c.tokens)), 1))
+	}
+	return time.Duration(part * float64(time.Minute))
+}
+
 // refusal says which limit leaves no room.
 type refusal struct {
 	limit Name

@@ -2,6 +2,10 @@ package limits
 
 import "time"
 
+// memory is how long a session is remembered at least: two windows, since those
+// that are refused come back after one.
+const memory = 2 * minuteKeep * minuteWidth
+
 // session returns the session of that name, in use until leave.
 func (l *Limiter) session(name string) *session {
 	s := l.sessions[name]
@@ -15,6 +19,40 @@ func (l *Limiter) session(name string) *session {
 		s.idle = nil
 	}
 	return s
+}
+
+// seen notes that s has asked.
+func (l *Limiter) seen(s *session, now time.Duration) {
+	s.asked = now
+	if s.recent == nil {
+		s.recent = l.recent.PushBack(s)
+	} else {
+		l.recent.MoveToBack(s.recent)
+	}
+	for first := l.recent.Front().Value.(*session); now-first.asked >= memory; first = l.recent.Front().Value.(*session) {
+		l.recent.Remove(first.recent)
+		first.recent = nil
+	}
+}
+
+// over names the limit of which s would have more than its part, if all that have
+// asked within a minute are owed alike. It may have more, but at the pace of the
+// limit only: whoever asks for much at once, just when there is room, would else
+// leave nothing to those who ask for one thing after the other.
+func (l *Limiter) over(now time.Duration, s *session, ask Ask) (Name, int64) {
+	all := float64(l.recent.Len())
+	if all < 2 {
+		return "", 0
+	}
+	c := l.whole
+	if used := s.use.requests.used(now); c.requests > 0 && used > 0 && float64(used+1)*all > float64(c.share(c.requests)) {
+		return RequestsPerMinute, c.requests
+	}
+	used := s.use.tokens.used(now) + s.use.reserved
+	if c.tokens > 0 && used > 0 && float64(used+ask.Most)*all > float64(c.share(c.tokens)) {
+		return TokensPerMinute, c.tokens
+	}
+	return "", 0
 }
 
 // leave ends one use of s.
@@ -31,7 +69,7 @@ func (l *Limiter) leave(s *session, now time.Duration) {
 
 // forget drops at most n sessions of which nothing counts any more.
 func (l *Limiter) forget(now time.Duration, n int) {
-	keep := (minuteKeep) * minuteWidth
+	keep := memory
 	if l.each.daily > 0 {
 		keep = dayKeep * dayWidth
 	}
@@ -46,6 +84,9 @@ func (l *Limiter) forget(now time.Duration, n int) {
 
 func (l *Limiter) remove(s *session) {
 	l.idle.Remove(s.idle)
+	if s.recent != nil {
+		l.recent.Remove(s.recent)
+	}
 	delete(l.sessions, s.name)
 }
 
