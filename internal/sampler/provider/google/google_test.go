@@ -414,9 +414,9 @@ func TestProbe(t *testing.T) {
 		"an error that is cut off": {fakegemini.Half(500, `{"error":`), provider.KindFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var asked, key string
+			asked := make(chan string, 2)
 			client := connect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				asked, key = r.Method+" "+r.URL.String(), r.Header.Get("X-Goog-Api-Key")
+				asked <- r.Method + " " + r.URL.String() + " " + r.Header.Get("X-Goog-Api-Key")
 				tc.reply(w, r, fakegemini.Request{})
 			}))
 			err := client.Probe(t.Context())
@@ -427,8 +427,8 @@ func TestProbe(t *testing.T) {
 					t.Errorf("%+v holds the provider's words", got)
 				}
 			}
-			if asked != "GET /v1beta/models?pageSize=1" || key != testKey {
-				t.Errorf("asked %s with %q", asked, key)
+			if got := <-asked; got != "GET /v1beta/models?pageSize=1 "+testKey {
+				t.Errorf("asked %s", got)
 			}
 		})
 	}
