@@ -184,14 +184,19 @@ func (t *sessions) allLeaving() (left []<-chan struct{}) {
 	return left
 }
 
-// takeAll takes all sessions out.
+// takeAll takes all sessions out in which no exchange has begun just now.
 func (t *sessions) takeAll() []*session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := make([]*session, 0, len(t.byName))
 	for _, s := range t.byName {
-		t.part(s)
-		all = append(all, s)
+		s.mu.Lock()
+		quiet := s.users == s.streams
+		s.mu.Unlock()
+		if quiet {
+			t.part(s)
+			all = append(all, s)
+		}
 	}
 	return all
 }
