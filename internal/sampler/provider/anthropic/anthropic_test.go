@@ -367,12 +367,12 @@ func TestProbe(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprint(w, `{"data":[]}`)
 		}, ""},
-		"a refused key":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, provider.KindUnauthorized},
-		"no such endpoint":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, ""},
-		"too many requests":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, provider.KindRateLimited},
-		"a crash":               {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, provider.KindFailed},
+		"a refused key":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, provider.KindUnauthorized},
+		"no such endpoint":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, ""},
+		"too many requests":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, provider.KindRateLimited},
+		"a crash":               {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, provider.KindFailed},
 		"too much load":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(529) }, provider.KindFailed},
-		"a redirect to a login": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", 302) }, provider.KindInvalid},
+		"a redirect to a login": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, provider.KindInvalid},
 		"a web site": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			fmt.Fprint(w, "<html>welcome")

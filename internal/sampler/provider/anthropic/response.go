@@ -14,7 +14,10 @@ type answer struct {
 	Model      string        `json:"model"`
 	Content    []answerBlock `json:"content"`
 	StopReason string        `json:"stop_reason"`
-	Usage      struct {
+	// StopSequence is what ended the answer. Some compatible servers say so here
+	// alone, beside a reason of end_turn.
+	StopSequence string `json:"stop_sequence"`
+	Usage        struct {
 		InputTokens              int64 `json:"input_tokens"`
 		CacheCreationInputTokens int64 `json:"cache_creation_input_tokens"`
 		CacheReadInputTokens     int64 `json:"cache_read_input_tokens"`
@@ -50,7 +53,7 @@ func newResponse(raw []byte, asked *question) (*provider.Response, error) {
 	return &provider.Response{
 		Result: wire.SamplingResult{
 			Role: wire.RoleAssistant, Content: blocks, Model: model,
-			StopReason: stopReason(a.StopReason, uses),
+			StopReason: a.stopReason(uses),
 		},
 		Usage: provider.Usage{
 			InputTokens: tokens(a.Usage.InputTokens) + tokens(a.Usage.CacheCreationInputTokens) +
@@ -109,8 +112,8 @@ func (b *answerBlock) toolUse(asked *question) (*wire.Content, error) {
 
 // stopReason maps stop_reason. An unknown reason is not passed off as a normal
 // end: there is none then, as the specification allows.
-func stopReason(reason string, usesTools bool) string {
-	switch reason {
+func (a *answer) stopReason(usesTools bool) string {
+	switch a.StopReason {
 	case "max_tokens", "model_context_window_exceeded":
 		return wire.StopMaxTokens
 	case "stop_sequence":
@@ -122,6 +125,9 @@ func stopReason(reason string, usesTools bool) string {
 	case "end_turn":
 		if usesTools {
 			return wire.StopToolUse
+		}
+		if a.StopSequence != "" {
+			return wire.StopStopSequence
 		}
 		return wire.StopEndTurn
 	default:
