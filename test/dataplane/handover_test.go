@@ -26,7 +26,7 @@ const lateTime = 50 * time.Millisecond
 
 // late has a server notice late that the reader of a stream left, as a busy one may.
 // What it sends meanwhile is lost.
-func late(server http.Handler) http.Handler {
+func late(server http.Handler, by time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
 			server.ServeHTTP(w, r)
@@ -34,7 +34,7 @@ func late(server http.Handler) http.Handler {
 		}
 		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 		defer cancel()
-		defer context.AfterFunc(r.Context(), func() { time.AfterFunc(lateTime, cancel) })()
+		defer context.AfterFunc(r.Context(), func() { time.AfterFunc(by, cancel) })()
 		server.ServeHTTP(&forgetful{ResponseWriter: w, left: r.Context()}, r.WithContext(ctx))
 	})
 }
@@ -66,6 +66,16 @@ func (s *samplers) lookup(context.Context, string, string) ([]netip.Addr, error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ready, nil
+}
+
+// newSamplers returns replicas of none yet, before an mcp-go server that is late.
+func newSamplers(t *testing.T, by time.Duration) *samplers {
+	t.Helper()
+	target, err := url.Parse(serve(t, late(server.NewStreamableHTTPServer(newMCPGo()), by)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &samplers{target: target, port: "0"}
 }
 
 // are says which replicas are ready.
@@ -207,11 +217,18 @@ func TestNothingIsLostWithAGETStream(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target, err := url.Parse(serve(t, late(server.NewStreamableHTTPServer(newMCPGo()))))
-			if err != nil {
-				t.Fatal(err)
-			}
-			play(t, &samplers{target: target, port: "0"})
+			play(t, newSamplers(t, lateTime))
 		})
 	}
+}
+
+func TestAServerWithoutTimeMayNoticeLate(t *testing.T) {
+	set := newSamplers(t, time.Second)
+	set.are("127.0.0.1")
+	endpoint, handler := set.start(t, "127.0.0.1")
+	caller := newRawCaller(t, endpoint)
+	caller.initialize()
+	caller.asks(endpoint, "before")
+	handler.Drain()
+	caller.asks(endpoint, "after")
 }
