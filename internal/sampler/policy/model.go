@@ -108,21 +108,27 @@ func (m *model) hintsOverlap(hint string) bool {
 // bestScored returns -1 where no priority is above 0 or no model has scores. Of
 // several best ones it is the first.
 func (p *Policy) bestScored(prefs *wire.ModelPreferences) int {
-	cost, speed, intelligence := priority(prefs.CostPriority), priority(prefs.SpeedPriority), priority(prefs.IntelligencePriority)
 	best, highest := -1, 0.0
-	if cost == 0 && speed == 0 && intelligence == 0 {
-		return best
+	if Score(&config.Scores{Cost: 1, Speed: 1, Intelligence: 1}, prefs) == 0 {
+		return best // the server gives no priority
 	}
 	for i := range p.models {
 		s := p.models[i].scores
 		if s == nil {
 			continue
 		}
-		if score := cost*s.Cost + speed*s.Speed + intelligence*s.Intelligence; best < 0 || score > highest {
+		if score := Score(s, prefs); best < 0 || score > highest {
 			best, highest = i, score
 		}
 	}
 	return best
+}
+
+// Score is what a model with these scores is worth by the server's priorities:
+// the sum of priority times score.
+func Score(s *config.Scores, prefs *wire.ModelPreferences) float64 {
+	return priority(prefs.CostPriority)*s.Cost + priority(prefs.SpeedPriority)*s.Speed +
+		priority(prefs.IntelligencePriority)*s.Intelligence
 }
 
 // priority is what counts of a server's priority: 0 to 1, as the specification
