@@ -156,7 +156,9 @@ func (l *Limiter) confirm(ctx context.Context, w *waiter) (*Lease, error) {
 		// It may have been counted though nobody heard.
 		k.unsettled(now, []store.Settlement{{Lease: place}})
 		if k == l.link {
-			l.failed(now, err)
+			if !k.down { // else one of many at once has said so
+				l.failed(now, err)
+			}
 			if cause := l.closed(); cause != nil {
 				return nil, l.giveUp(now, w, &Unavailable{Cause: cause})
 			}

@@ -204,7 +204,7 @@ func (l *Limiter) take(now time.Duration, w *waiter) {
 	s.use.take(now, w.ask)
 	w.took, w.has, w.cost = now, true, l.whole.cost(w.ask.Most)
 	if w.pace = 0; paced {
-		w.pace = l.whole.pace(w.ask.Most)
+		w.pace = l.whole.pace(w.ask.Likely)
 		l.paceAt = max(l.paceAt, now) + w.pace
 	}
 	l.virtual = max(l.virtual, s.start)
@@ -240,10 +240,10 @@ func (l *Limiter) shift(s *session, by float64) {
 // refund makes up for what a request was expected to take. A part stays: what is
 // reserved keeps others out as long as it lasts.
 func (l *Limiter) refund(lease *Lease, used int64) {
-	used = max(used, lease.ask.Most/16)
 	if lease.pace > 0 {
-		l.paceAt -= max(lease.pace-l.whole.pace(used), 0)
+		l.paceAt += l.whole.pace(used) - lease.pace
 	}
+	used = max(used, lease.ask.Most/16)
 	l.shift(lease.session, min(l.whole.cost(used), lease.cost)-lease.cost)
 }
 

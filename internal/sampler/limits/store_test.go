@@ -345,6 +345,30 @@ func TestThePasswordOfTheStore(t *testing.T) {
 	}
 }
 
+func TestAUserOfTheStoreNeedsLittle(t *testing.T) {
+	rights := "~mcp-sampling:* +ping +evalsha +script|load +time +pexpire +@hash +@sortedset"
+	server := startRedis(t, "--user", "sampler on >secret "+rights, "--user", "other on >secret +ping")
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]statusz.StoreState{"sampler": statusz.StoreHealthy, "other": statusz.StoreRefused} {
+		l := newReplica(t, config.SamplingLimits{
+			RequestsPerMinute: 10, PerSession: config.SessionLimits{TokensPerMinute: 100},
+			Store: &config.Store{Address: server.address, Username: user, Credential: &config.Credential{File: file}},
+		}, func(tm *timing) { tm.backoff, tm.maxBackoff = time.Hour, time.Hour })
+		l.wait(t, statusz.StoreHealthy)
+		acquire(t, l.Limiter, Ask{Session: "a", Likely: 10, Most: 20}).Done(5)
+		if got := l.wait(t, want); want == statusz.StoreRefused && !strings.Contains(got.Detail, "mcp-sampling:") {
+			t.Errorf("the detail for %s is %q", user, got.Detail)
+		}
+		l.stop()
+		if want == statusz.StoreHealthy && l.log.Len() > 0 {
+			t.Errorf("logged:\n%s", l.log)
+		}
+	}
+}
+
 func TestTheStoreLearnsNoNamesOfSessions(t *testing.T) {
 	server := startRedis(t)
 	l := newReplica(t, config.SamplingLimits{

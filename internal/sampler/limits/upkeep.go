@@ -24,9 +24,6 @@ func (l *Limiter) failed(now time.Duration, err error) {
 	before := k.state
 	state, detail := store.Classify(err)
 	k.state = statusz.Store{State: state, Detail: detail, At: time.Now()}
-	if !k.down || k.failures == 0 {
-		k.failures = 0
-	}
 	wait := min(l.timing.backoff<<min(k.failures, 16), l.timing.maxBackoff)
 	k.failures++
 	k.cause = err
