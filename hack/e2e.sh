@@ -38,6 +38,7 @@ peers_image() {
 	mkdir -p "$context" "$cache/images"
 	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/" \
 		./internal/testing/fakellm/cmd/fakellm ./internal/testing/gosdkserver ./internal/testing/manycallers ./examples/caller
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/handler" ./examples/webhook/go
 	cp test/e2e/peers/Dockerfile "$context/"
 	hash=$(cat "$context"/* | sha256sum | cut -c1-16)
 	ref=localhost/e2e-peers:$hash

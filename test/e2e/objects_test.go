@@ -82,6 +82,12 @@ func (s *space) runFakeModel(t *testing.T, args ...string) {
 // run starts a program of the peers' image behind a Service of the same name.
 func (s *space) run(t *testing.T, name string, port int32, command ...string) {
 	t.Helper()
+	s.runWith(t, name, port, nil, command...)
+}
+
+// runWith is run with variables.
+func (s *space) runWith(t *testing.T, name string, port int32, env []corev1.EnvVar, command ...string) {
+	t.Helper()
 	labels := map[string]string{"app": name}
 	s.create(t,
 		&appsv1.Deployment{
@@ -94,7 +100,7 @@ func (s *space) run(t *testing.T, name string, port int32, command ...string) {
 						TerminationGracePeriodSeconds: new(int64(0)),
 						Containers: []corev1.Container{{
 							Name: "peer", Image: peersImage(), ImagePullPolicy: corev1.PullIfNotPresent,
-							Command: command, SecurityContext: restricted(),
+							Command: command, Env: env, SecurityContext: restricted(),
 							ReadinessProbe: &corev1.Probe{
 								PeriodSeconds: 1,
 								ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(port)}},

@@ -32,6 +32,7 @@ func TestOperator(t *testing.T) {
 			"a caller's own model comes first if asked": testFallback,
 			"a key is missing, wrong, then right":       testKeys,
 			"a model cannot be reached":                 testUnreachableModel,
+			"another family answers, within limits":     testFallbackToAHandlerAndLimits,
 			"a server crashes, then does not":           testCrashingServer,
 			"an image cannot be pulled":                 testImagePull,
 			"what listens is no MCP server":             testNotMCP,
