@@ -347,7 +347,8 @@ func TestThePasswordOfTheStore(t *testing.T) {
 
 func TestAUserOfTheStoreNeedsLittle(t *testing.T) {
 	rights := "~mcp-sampling:* +ping +evalsha +script|load +time +pexpire +@hash +@sortedset"
-	server := startRedis(t, "--user", "sampler on >secret "+rights, "--user", "other on >secret +ping")
+	args := append([]string{"--user", "sampler", "on", ">secret"}, strings.Fields(rights)...)
+	server := startRedis(t, append(args, "--user", "other", "on", ">secret", "+ping")...)
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
