@@ -23,7 +23,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -184,14 +183,16 @@ func failure(ctx context.Context, resp *http.Response, err error) *provider.Erro
 	return provider.FromTransport(ctx, err)
 }
 
-// shortCode is what the types of the API's errors look like. Whatever else
-// stands there may be a quotation, even of the key.
-var shortCode = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
+// isShortCode reports whether a text looks like the types of the API's errors.
+// Whatever else stands there may be a quotation, even of the key.
+func isShortCode(text string) bool {
+	return len(text) > 0 && len(text) <= 64 && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz_") == ""
+}
 
 // errorType keeps of the provider's words what cannot be a secret.
 func errorType(err error) error {
 	var apiErr *sdk.Error
-	if !errors.As(err, &apiErr) || !shortCode.MatchString(string(apiErr.Type())) {
+	if !errors.As(err, &apiErr) || !isShortCode(string(apiErr.Type())) {
 		return nil
 	}
 	return errors.New(string(apiErr.Type()))

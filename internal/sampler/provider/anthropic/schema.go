@@ -4,13 +4,23 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider/toolname"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
-// propertyKey is what Anthropic's API takes for the name of an argument.
-var propertyKey = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
+// maxArgument is the bound of Anthropic's API on an argument's name.
+const maxArgument = 64
+
+// isArgument reports whether that API takes the name of an argument.
+func isArgument(name string) bool {
+	for i, r := range name {
+		if r != '.' && !toolname.Identifier(i, r) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxArgument
+}
 
 // schema passes a tool's schema on as it came. The API demands its type, which
 // MCP's rules leave no choice about, and refuses what some servers write.
@@ -31,7 +41,7 @@ func (q *question) schema(t wire.Tool) (json.RawMessage, error) {
 			return nil, unsupported(fmt.Sprintf("the model provider takes no oneOf, anyOf or allOf at the top of an inputSchema, as tool %q has", t.Name))
 		}
 		for name := range fields.Properties {
-			if !propertyKey.MatchString(name) {
+			if !isArgument(name) {
 				return nil, unsupported(fmt.Sprintf("the model provider takes names of arguments of at most 64 letters, digits, '_', '.' and '-' only: tool %q has others", t.Name))
 			}
 		}

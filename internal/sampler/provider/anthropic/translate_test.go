@@ -128,10 +128,12 @@ func TestConversations(t *testing.T) {
 				{"role":"assistant","content":[{"type":"text","text":"The best answer is ("}]}]}`,
 		},
 		"images between texts": {
-			request: asks(user(text("look"), png, wire.Content{Type: wire.ContentImage, Data: "a\nGk=\r\n", MIMEType: "image/jpg; q=1"}, text("and?"))),
+			request: asks(user(text("look"), png, wire.Content{Type: wire.ContentImage, Data: "a\nGk=\r\n", MIMEType: "image/jpg; q=1"},
+				wire.Content{Type: wire.ContentImage, Data: "aGk=", MIMEType: "image/gif"}, text("and?"))),
 			want: `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":[{"type":"text","text":"look"},
 				{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}},
 				{"type":"image","source":{"type":"base64","media_type":"image/jpeg","data":"aGk="}},
+				{"type":"image","source":{"type":"base64","media_type":"image/gif","data":"aGk="}},
 				{"type":"text","text":"and?"}]}]}`,
 		},
 		"parallel tool calls and their results, in order": {
