@@ -143,14 +143,20 @@ func Explain(q Question) (*Report, error) {
 		return r, nil
 	}
 	params, malformed := wire.DecodeSamplingParams(q.Params)
-	if malformed != nil {
+	if malformed == nil {
+		r.decided(p, s, params)
+	} else {
 		r.refuse(reasonInvalidParams, malformed.Code, malformed.Message)
-		return r, nil
 	}
+	return r, nil
+}
+
+// decided fills in what the policy decides.
+func (r *Report) decided(p *policy.Policy, s policy.Session, params *wire.SamplingParams) {
 	d, refusal := policy.Decide(p, s, params)
 	if refusal != nil {
 		r.refuse(string(refusal.Reason), refusal.Code, refusal.Message)
-		return r, nil
+		return
 	}
 	r.Outcome, r.Reason, r.Why = Answered, string(d.Reason), why(p, s, params, d)
 	for i := range d.Candidates {
@@ -166,7 +172,6 @@ func Explain(q Question) (*Report, error) {
 			r.AnswerRules = append(r.AnswerRules, rule.Name)
 		}
 	}
-	return r, nil
 }
 
 // reasonInvalidParams is the reason of requests that cannot be read.

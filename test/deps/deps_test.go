@@ -50,6 +50,14 @@ var bans = map[string]ban{
 		},
 		why: "the manager has rights in the cluster, so it calls neither models nor servers of users: that is for the samplers, which have no rights",
 	},
+	"the plugin decides without asking anybody": {
+		packages: "./cmd/kubectl-mcp/...",
+		deps: []string{
+			"github.com/openai", "github.com/anthropics", "google.golang.org/genai", "github.com/mark3labs/mcp-go", "github.com/redis",
+			sampler + "/engine", sampler + "/limits", sampler + "/provider", sampler + "/proxy", sampler + "/resident",
+		},
+		why: "users download it, so it must stay small, and what it says about a policy needs the rules and no client of a model",
+	},
 	"controllers share only plain types with the data plane": {
 		packages: "./controllers/...",
 		deps:     []string{sampler},
@@ -76,8 +84,19 @@ var bans = map[string]ban{
 	},
 	"fixtures and fakes stay out of the binaries": {
 		packages: "./cmd/...",
-		deps:     []string{module + "/internal/testing", "testing"},
+		deps:     []string{module + "/internal/testing"},
 		why:      "internal/testing is for tests; a canned model in a product would be a lie",
+	},
+	// Not of the sampler: Google's client imports it.
+	"the manager runs without the tools of tests": {
+		packages: "./cmd/manager/...",
+		deps:     []string{"testing"},
+		why:      "what imports testing is made for tests",
+	},
+	"the plugin runs without the tools of tests": {
+		packages: "./cmd/kubectl-mcp/...",
+		deps:     []string{"testing"},
+		why:      "what imports testing is made for tests",
 	},
 }
 
