@@ -391,3 +391,22 @@ func TestProbe(t *testing.T) {
 		})
 	}
 }
+
+// refusingTransport sends nothing.
+type refusingTransport struct{ err error }
+
+func (t refusingTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil, t.err }
+
+func TestReasonsNotToSendArePassedOn(t *testing.T) {
+	want := &provider.Error{Kind: provider.KindMissingKey, Detail: "ConfigMap ca, key ca.crt"}
+	client := connect(t, fakeanthropic.New(), func(o *provider.Options) {
+		o.HTTP = &http.Client{Transport: refusingTransport{fmt.Errorf("read the certificates: %w", want)}}
+	})
+	_, err := client.CreateMessage(t.Context(), hi)
+	for what, err := range map[string]error{"message": err, "probe": client.Probe(t.Context())} {
+		var got *provider.Error
+		if !errors.As(err, &got) || got != want {
+			t.Errorf("%s: error %v, want %v", what, err, want)
+		}
+	}
+}
