@@ -53,7 +53,7 @@ func TestManySessionsHammer(t *testing.T) {
 		"requests, with a hog":             {limits: config.SamplingLimits{RequestsPerMinute: 600}, hog: 1000},
 		"requests, refused at once":        {limits: config.SamplingLimits{RequestsPerMinute: 600, QueueTimeout: queueTimeout(0)}},
 		"requests, when they were told to": {limits: config.SamplingLimits{RequestsPerMinute: 600}, wait: true},
-		"fewer requests than sessions":     {limits: config.SamplingLimits{RequestsPerMinute: 30}, hog: 100},
+		"fewer requests than sessions":     {limits: config.SamplingLimits{RequestsPerMinute: 30}, hog: 20},
 		"concurrent":                       {limits: config.SamplingLimits{Concurrent: 4}, takes: 100 * time.Millisecond},
 		"concurrent, with a hog":           {limits: config.SamplingLimits{Concurrent: 4}, takes: 100 * time.Millisecond, hog: 300},
 		"tokens":                           {limits: config.SamplingLimits{TokensPerMinute: 200_000}, takes: time.Second, most: 4000},

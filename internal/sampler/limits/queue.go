@@ -166,9 +166,9 @@ func (l *Limiter) first(now time.Duration) *refusal {
 
 func (l *Limiter) ofSession(now time.Duration, s *session, ask Ask, ahead int64) *refusal {
 	r := l.each.check(&s.use, now, ask, ahead, true)
-	if limit, max := l.over(now, s, ask); limit != "" && now < l.paceAt {
+	if limit, most := l.over(now, s, ask); limit != "" && now < l.paceAt {
 		wait := l.paceAt - now
-		r = r.later(&refusal{limit: limit, max: max, earliest: wait, again: wait})
+		r = r.later(&refusal{limit: limit, max: most, earliest: wait, again: wait})
 	}
 	if s.held != nil && now < s.heldUntil {
 		held := *s.held
