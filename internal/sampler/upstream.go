@@ -33,6 +33,7 @@ func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
 		SteerToSessions: c.Upstream.ProtocolEra == config.EraLegacy,
 		External:        c.Upstream.External,
 		UpstreamHeader:  serverHeader(c.Upstream.Headers),
+		Before:          l.handler.Load(),
 		Settings:        settings(c),
 		Refused:         func(why proxy.Refusal) { l.telemetry.Request(telemetry.Refused, string(why)) },
 	}

@@ -40,8 +40,8 @@ type Report struct {
 	Providers []Provider `json:"providers,omitempty"`
 	// Store is that of the policy's limits; nil without one.
 	Store *Store `json:"store,omitempty"`
-	// Files are what the configuration names for the server: values of headers,
-	// and certificates.
+	// Files are what the configuration names, but for keys of sessions and of
+	// providers: values of headers, certificates, the store's password.
 	Files []File `json:"files,omitempty"`
 	// Server is what the resident session found.
 	Server Server `json:"server"`
