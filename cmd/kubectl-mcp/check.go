@@ -106,17 +106,9 @@ func check(cmd *cobra.Command, f *checkFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.requestFile == "" {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "The policy %s is valid.\n", policy.Name)
-		return err
-	}
-	data, err := readFile(cmd.InOrStdin(), f.requestFile)
+	params, err := readRequest(cmd.InOrStdin(), f.requestFile)
 	if err != nil {
 		return err
-	}
-	params, err := explain.Params(data)
-	if err != nil {
-		return fmt.Errorf("the request in %s cannot be used: %w", f.requestFile, err)
 	}
 	report, err := explain.Explain(explain.Question{Policy: policy, Params: params, Caller: caller, ServerTools: tools, InCall: f.inCall})
 	if err != nil {
@@ -154,6 +146,22 @@ func readPolicy(stdin io.Reader, file, name string) (*config.Policy, error) {
 		return nil, fmt.Errorf("the policy in %s is invalid: samplers would refuse it:\n  %w", file, err)
 	}
 	return policy, nil
+}
+
+// readRequest returns nil where there is none.
+func readRequest(stdin io.Reader, file string) (json.RawMessage, error) {
+	if file == "" {
+		return nil, nil
+	}
+	data, err := readFile(stdin, file)
+	if err != nil {
+		return nil, err
+	}
+	params, err := explain.Params(data)
+	if err != nil {
+		return nil, fmt.Errorf("the request in %s cannot be used: %w", file, err)
+	}
+	return params, nil
 }
 
 func readFile(stdin io.Reader, name string) ([]byte, error) {

@@ -107,7 +107,8 @@ func TestCheck(t *testing.T) {
 		wantCode        int
 		want            string // in the output, or in the error where the code is 2
 	}{
-		"a policy alone":                        {small, "", nil, 0, "The policy small is valid.\n"},
+		"a policy alone":                        {small, "", nil, 0, "The policy small is valid: schema, rules and samplers accept it.\n"},
+		"a policy alone, for programs":          {small, "", []string{"-o=json"}, 0, `"outcome": "Valid"`},
 		"a request":                             {small, hello, nil, 0, "Answered by m at p, a provider of type OpenAI.\n"},
 		"a message of the era without sessions": {small, `{"method":"sampling/createMessage","params":` + hello + `}`, nil, 0, "Answered by m"},
 		"tools that were not declared":          {small, withTools, []string{"--server-tools", "undeclared"}, 1, "error -32602:\n  tools and toolChoice need"},

@@ -18,7 +18,8 @@ import (
 type Question struct {
 	// Policy has its defaults.
 	Policy *config.Policy
-	// Params are those of the request, as Params returns them.
+	// Params are those of the request, as Params returns them; nil where there is
+	// no request.
 	Params json.RawMessage
 	// Caller is what the caller declares.
 	Caller wire.SamplingCapability
@@ -29,7 +30,7 @@ type Question struct {
 	InCall int
 }
 
-// Outcome is what becomes of a request.
+// Outcome is what becomes of a request, or of the policy where there is none.
 type Outcome string
 
 // Outcomes.
@@ -40,6 +41,8 @@ const (
 	Refused Outcome = "Refused"
 	// LeftToCaller: the request goes on to the caller, which can sample.
 	LeftToCaller Outcome = "LeftToCaller"
+	// Valid: there is no request, and the policy can be used.
+	Valid Outcome = "Valid"
 )
 
 // Report is the explanation.
@@ -126,6 +129,9 @@ func Explain(q Question) (*Report, error) {
 	p, err := policy.Compile(q.Policy)
 	if err != nil {
 		return nil, err
+	}
+	if q.Params == nil {
+		return &Report{Policy: p.Name, Outcome: Valid, Why: "schema, rules and samplers accept it"}, nil
 	}
 	s := policy.Session{
 		Caller:       q.Caller,

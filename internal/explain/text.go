@@ -18,6 +18,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "Refused: %s (%s).\n\nThe server gets error %d:\n  %s\n", r.Why, r.Reason, r.Error.Code, r.Error.Message)
 	case LeftToCaller:
 		fmt.Fprintf(&b, "Left to the caller: %s.\n", r.Why)
+	case Valid:
+		fmt.Fprintf(&b, "The policy %s is valid: %s.\n", r.Policy, r.Why)
 	case Answered:
 		r.writeAnswered(&b)
 	}
