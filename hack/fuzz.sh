@@ -2,6 +2,9 @@
 # Runs every fuzz test for a while, one after the other:
 #
 #   hack/fuzz.sh [30s [PACKAGES...]]
+#
+# Go instruments all that a package imports: the first time, those with the client
+# of a model API take some minutes to compile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

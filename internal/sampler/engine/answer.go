@@ -118,6 +118,10 @@ func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (d
 	begin := time.Now()
 	lease, err := e.limiter.Acquire(ctx, limits.Ask{Session: o.session, Likely: size.likely, Most: size.most})
 	o.queued = time.Since(begin)
+	if err == nil && ctx.Err() != nil { // its turn came as its time ended
+		lease.Done(0)
+		err = ctx.Err()
+	}
 	if err == nil {
 		return lease.Done, nil
 	}
@@ -139,6 +143,10 @@ func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (d
 }
 
 func limitText(x *limits.Exceeded) string {
+	if x.Needs > 0 {
+		return fmt.Sprintf("the sampling policy's limit %s is %d, and the request alone may use %d tokens: ask for a lower maxTokens, or with less text",
+			x.Limit, x.Max, x.Needs)
+	}
 	text := fmt.Sprintf("the sampling policy's limit %s (%d) is used up", x.Limit, x.Max)
 	if x.RetryAfter <= 0 {
 		return text + ": try again later"
