@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/procs"
 )
 
 // version is set by the linker.
@@ -76,6 +77,7 @@ credentials: do not make it public.`,
 			}
 			o.Log, o.Audit, o.Version = log, cmd.OutOrStdout(), version
 			tuneGC()
+			o.Procs = procs.New()
 			s, err := sampler.New(o)
 			if err != nil {
 				return err

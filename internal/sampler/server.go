@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/loopback"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/procs"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/reload"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
@@ -65,6 +66,8 @@ type Options struct {
 	SettleTime time.Duration
 	// Version is the sampler's own.
 	Version string
+	// Procs is told of each request; nil leaves the number of processors alone.
+	Procs *procs.Governor
 	// Audit takes the audit records, a line each; nil drops them.
 	Audit io.Writer
 	Log   *slog.Logger
@@ -87,6 +90,9 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Procs == nil {
+		o.Procs = new(procs.Governor)
 	}
 	s := &Server{Options: o, telemetry: telemetry.New()}
 	var err error
@@ -194,6 +200,7 @@ func (s *Server) settle() {
 // on it.
 func (s *Server) closing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Procs.Work()
 		if s.draining.Load() {
 			w.Header().Set("Connection", "close")
 		}
