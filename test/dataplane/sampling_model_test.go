@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -143,7 +144,7 @@ func serveSmallModel(t *testing.T) string {
 			return false
 		}
 		readBody(t, resp)
-		return resp.StatusCode == 200
+		return resp.StatusCode == http.StatusOK
 	})
 	return address
 }
