@@ -43,7 +43,7 @@ check: ## generate + fmt + lint, and fail if that changed a file
 	hack/check.sh
 
 .PHONY: build
-build: ## Build bin/manager and bin/sampler
+build: ## Build bin/manager, bin/sampler and bin/kubectl-mcp
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: images
