@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -121,26 +122,21 @@ func TestNoKeyAndNoWordOfAProviderIsPassedOn(t *testing.T) {
 		for name, fail := range untrustworthy {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				leakTest(t, strings.Map(letters, name), fail)
+				leakTest(t, name, fail)
 			})
 		}
 	})
 }
 
-func letters(r rune) rune {
-	if r == ' ' {
-		return -1
-	}
-	return r
-}
-
+// leakTest asks one provider of every type, all of which fail in one way.
 func leakTest(t *testing.T, name string, fail func(http.ResponseWriter, *http.Request, string)) {
 	types := []config.ProviderType{config.ProviderOpenAI, config.ProviderAnthropic, config.ProviderGoogleGenAI, config.ProviderWebhook}
 	policy := config.Policy{Name: "leaks", Audit: config.Audit{Level: config.AuditMetadata}}
 	fakes := map[config.ProviderType]*fakeLeak{}
 	for _, kind := range types {
 		// One that is signed with is base64 of 24 bytes or more.
-		fake := &fakeLeak{fail: fail, key: base64.StdEncoding.EncodeToString([]byte("the secret key of " + string(kind) + " for " + name))}
+		secret := sha256.Sum256([]byte(string(kind) + name))
+		fake := &fakeLeak{fail: fail, key: base64.StdEncoding.EncodeToString(secret[:])}
 		fakes[kind] = fake
 		server := httptest.NewServer(fake)
 		t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
@@ -189,11 +185,13 @@ func leakTest(t *testing.T, name string, fail func(http.ResponseWriter, *http.Re
 		if text == "" {
 			t.Errorf("%s is empty", where)
 		}
-		for kind, fake := range fakes {
-			for _, secret := range []string{fake.key, headerSecret, ownWords} {
-				if at := leaks(text, secret); at >= 0 {
-					t.Errorf("%s has a part of %s's %q: …%s…", where, kind, secret, text[max(0, at-200):min(len(text), at+100)])
-				}
+		secrets := []string{headerSecret, ownWords}
+		for _, fake := range fakes {
+			secrets = append(secrets, fake.key)
+		}
+		for _, secret := range secrets {
+			if at := leaks(text, secret); at >= 0 {
+				t.Errorf("%s has a part of %q: …%s…", where, secret, text[max(0, at-200):min(len(text), at+100)])
 			}
 		}
 	}
