@@ -80,6 +80,68 @@ func TestRequestsPerMinuteOfTwoSamplers(t *testing.T) {
 	}
 }
 
+// TestTokensPerMinuteOfTwoSamplers counts what the models say that they used. A
+// request is not let through before there is room for all that it may use, and
+// what it did not use is there for the next.
+func TestTokensPerMinuteOfTwoSamplers(t *testing.T) {
+	t.Parallel()
+	const (
+		limit = 1000
+		each  = fakellm.PromptTokens + fakellm.CompletionTokens
+		// likely is more than a question of these tests can use, by its size.
+		likely = 150
+	)
+	policy, model := limitedPolicy(t, 0, 2)
+	policy.Limits.TokensPerMinute = limit
+	policy.Limits.Store = &config.Store{Address: startRedis(t).address}
+	upstream := serve(t, &fakeAsker{})
+	var wg sync.WaitGroup
+	var callers []*asker
+	ask := func(caller *asker) bool {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		answer, err := caller.ask(ctx, question("again?"))
+		switch {
+		case err != nil:
+			t.Error(err)
+		case answer.Error == nil:
+			return true
+		case answer.Error.Code != wire.CodeRejected || !strings.Contains(answer.Error.Message, "the sampling policy's limit tokensPerMinute (1000) is used up"):
+			t.Errorf("the server got error %d: %s", answer.Error.Code, answer.Error.Message)
+		}
+		return false
+	}
+	for range 2 {
+		s := startSampler(t, upstream, policy)
+		awaitStore(t, s, statusz.StoreHealthy)
+		for range 4 {
+			caller := newAsker(t, s.url())
+			callers = append(callers, caller)
+			wg.Go(func() {
+				for range limit / each / 4 {
+					ask(caller)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	// Those that were refused stood in each other's way; one after the other they
+	// get what is left.
+	used := func() int { return len(model.Requests()) * each }
+	eventually(t, "all tokens but what one request may need are used", func() bool {
+		for _, caller := range callers {
+			ask(caller)
+		}
+		return used() > limit-likely-each
+	})
+	for _, caller := range callers {
+		ask(caller)
+	}
+	if used() > limit {
+		t.Errorf("%d tokens were used of %d", used(), limit)
+	}
+}
+
 // usedUp reports whether a text tells of the limit, by the number that the user
 // wrote or by a sampler's share, and when to try again: seconds count as a whole.
 func usedUp(text string, limit int64, share int) bool {
