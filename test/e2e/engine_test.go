@@ -48,7 +48,8 @@ func testFallbackToAHandlerAndLimits(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: handler, Namespace: s.name}}
 	patch(t, s, secret, func(secret *corev1.Secret) { secret.Data["team"] = []byte("tickets") })
 
-	s.await(t, server, wantCondition{mcpv1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, mcpv1alpha1.ReasonResolvedRefs, nil})
+	s.await(t, server, wantCondition{mcpv1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, mcpv1alpha1.ReasonResolvedRefs, nil},
+		wantCondition{conditionType: mcpv1alpha1.ConditionAvailable, status: metav1.ConditionTrue})
 
 	caller := s.dial(t, server)
 	eventually(t, patience, "an answer of the handler", func(ctx context.Context) error {

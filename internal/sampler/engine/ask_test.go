@@ -107,7 +107,6 @@ var (
 )
 
 func TestWhoIsAskedAndAgain(t *testing.T) {
-	const anyPause = "" // a pause with jitter
 	for name, tc := range map[string]struct {
 		script map[string][]any
 		change func(*config.Policy)
