@@ -193,8 +193,10 @@ func TestModelWithdrawnBetweenAttempts(t *testing.T) {
 	for name, tc := range map[string]struct {
 		// before and after are what is allowed, in the order in which it is asked.
 		before, after []string
-		wantAsked     []string
-		wantError     string
+		// moves has the provider be found elsewhere afterwards.
+		moves     bool
+		wantAsked []string
+		wantError string
 	}{
 		"the fallback is withdrawn": {
 			before: []string{"alpha", "beta"}, after: []string{"alpha"},
@@ -202,6 +204,10 @@ func TestModelWithdrawnBetweenAttempts(t *testing.T) {
 		},
 		"the model is withdrawn, and the fallback is not": {
 			before: []string{"alpha", "beta"}, after: []string{"beta"},
+			wantAsked: []string{"alpha"}, wantError: "the sampling policy changed and no longer allows the model: ask again",
+		},
+		"the provider is found elsewhere": {
+			before: []string{"alpha"}, after: []string{"alpha"}, moves: true,
 			wantAsked: []string{"alpha"}, wantError: "the sampling policy changed and no longer allows the model: ask again",
 		},
 		"all but what is asked stays": {
@@ -261,6 +267,9 @@ func TestModelWithdrawnBetweenAttempts(t *testing.T) {
 			case <-came:
 			case <-ctx.Done():
 				t.Fatal("the provider was not asked")
+			}
+			if tc.moves {
+				address += "/elsewhere"
 			}
 			s.awaitConfig(s.configure(upstream, policyOf(address, tc.after)))
 			close(edited)
