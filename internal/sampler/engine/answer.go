@@ -94,6 +94,9 @@ func (e *Engine) answer(ctx context.Context, s policy.Session, o *outcome) (json
 	defer func() { done(o.used()) }()
 
 	response, err := e.ask(ctx, decision, e.from(o.session), o)
+	if errors.Is(err, errTimeout) {
+		return nil, o.late(e.policy.Limits.Timeout)
+	}
 	if err != nil {
 		return nil, o.fail(err)
 	}
@@ -135,7 +138,7 @@ func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (d
 	case errors.As(err, &unavailable):
 		return nil, o.reject(reasonLimitUnavailable, "the sampling policy's limits cannot be checked now: try again later")
 	case errors.Is(context.Cause(ctx), errTimeout):
-		return nil, o.reject(reasonTimeout, fmt.Sprintf("the sampling policy's limit timeout (%s) was over before it was the request's turn", e.policy.Limits.Timeout))
+		return nil, o.late(e.policy.Limits.Timeout)
 	default:
 		o.decision, o.reason = telemetry.Canceled, reasonCanceled
 		return nil, &wire.Error{Code: wire.CodeInternal, Message: errorText[provider.KindCanceled]}
@@ -199,6 +202,9 @@ func (o *outcome) used() int64 {
 		return -1 // not counted by the provider
 	}
 	for _, a := range o.attempts {
+		if errors.Is(a.err, errTimeout) {
+			return -1
+		}
 		var known *provider.Error
 		if !errors.As(a.err, &known) {
 			continue
@@ -220,6 +226,10 @@ func (o *outcome) refuse(r *policy.Refusal) *wire.Error {
 func (o *outcome) reject(reason, text string) *wire.Error {
 	o.decision, o.reason = telemetry.Refused, reason
 	return &wire.Error{Code: wire.CodeRejected, Message: text}
+}
+
+func (o *outcome) late(limit config.Duration) *wire.Error {
+	return o.reject(reasonTimeout, fmt.Sprintf("the sampling policy's limit timeout (%s) was over before there was an answer", limit))
 }
 
 func (o *outcome) fail(err error) *wire.Error {

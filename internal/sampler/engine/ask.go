@@ -73,10 +73,7 @@ func (e *Engine) askModel(ctx context.Context, m *config.Model, req provider.Req
 		}
 		begin := time.Now()
 		var response *provider.Response
-		response, failure = t.call(asking, req)
-		if failure != nil && errors.Is(ctx.Err(), context.Canceled) {
-			failure = &provider.Error{Kind: provider.KindCanceled, Detail: "canceled", Cause: failure}
-		}
+		response, failure = t.call(asking, req, time.Duration(e.policy.Limits.Timeout)/2)
 		o.attempt(t, m, time.Since(begin), failure)
 		if failure == nil {
 			return response, nil
@@ -88,10 +85,14 @@ func (e *Engine) askModel(ctx context.Context, m *config.Model, req provider.Req
 		// A provider that asks to wait for longer than there is time gets no second
 		// request, and its own answer is what is reported.
 		backoff.WithMaxElapsedTime(max(left, time.Nanosecond)))
-	if failure != nil {
+	switch cause := context.Cause(ctx); {
+	case failure == nil:
+		return response, nil
+	case errors.Is(cause, context.Canceled): // maybe in a pause
+		return nil, &provider.Error{Kind: provider.KindCanceled, Detail: "canceled", Cause: failure}
+	default:
 		return nil, failure
 	}
-	return response, nil
 }
 
 func pauses() *backoff.ExponentialBackOff {

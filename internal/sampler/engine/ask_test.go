@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,10 +14,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/audit"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -112,7 +115,8 @@ func TestWhoIsAskedAndAgain(t *testing.T) {
 		change func(*config.Policy)
 		want   []string // model, and when it matters "after …"
 		result string
-		fails  string
+		// The error: of the provider, or by the policy.
+		fails, rejects string
 	}{
 		"the first one that answers": {want: []string{"a-1 after 0s"}, result: "from a-1"},
 		"again after a failure that may pass": {
@@ -150,7 +154,7 @@ func TestWhoIsAskedAndAgain(t *testing.T) {
 		"nobody for longer than the policy allows": {
 			script: map[string][]any{"a-1": {time.Hour}, "b-1": {time.Hour}},
 			change: func(p *config.Policy) { p.Limits.Timeout = config.Duration(12 * time.Second) },
-			want:   []string{"a-1 after 0s", "b-1 after 10s"}, fails: "the model provider did not answer in time",
+			want:   []string{"a-1 after 0s", "b-1 after 10s"}, rejects: "the sampling policy's limit timeout (12s) was over before there was an answer",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,9 +179,13 @@ func TestWhoIsAskedAndAgain(t *testing.T) {
 						t.Errorf("asked %q, want %q", asked, tc.want)
 					}
 				}
-				if tc.fails != "" {
-					if werr == nil || werr.Message != tc.fails || werr.Code != wire.CodeInternal {
-						t.Errorf("%s, %v, want the error %q", got, werr, tc.fails)
+				wantErr := &wire.Error{Code: wire.CodeInternal, Message: tc.fails}
+				if tc.rejects != "" {
+					wantErr = &wire.Error{Code: wire.CodeRejected, Message: tc.rejects}
+				}
+				if wantErr.Message != "" {
+					if diff := cmp.Diff(wantErr, werr); diff != "" {
+						t.Errorf("%s and the error (-want +got):\n%s", got, diff)
 					}
 				} else if werr != nil || !bytes.Contains(got, []byte(tc.result)) {
 					t.Errorf("%s, %v, want %q", got, werr, tc.result)
@@ -244,6 +252,48 @@ func TestOneRequestThatIsBadDoesNotStopOthers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What waited in the queue until hardly any of its time was left says nothing about
+// the provider that did not answer in the rest.
+func TestTheEndOfTheRequestsTimeIsNotHeldAgainstTheProvider(t *testing.T) {
+	for name, tc := range map[string]struct {
+		given  time.Duration
+		want   statusz.ProviderState
+		counts bool
+	}{
+		"it had a moment":         {time.Second, statusz.ProviderUnknown, false},
+		"it had most of the time": {8 * time.Second, statusz.ProviderUnreachable, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := newFakeProviders(map[string][]any{"a-1": {time.Hour}})
+				e, err := New(Options{newClient: fake.client, Policy: twoProviders(alone, func(p *config.Policy) {
+					p.Limits.Timeout = config.Duration(10 * time.Second)
+					p.Providers[0].Timeout = config.Duration(time.Minute)
+				})})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeoutCause(t.Context(), tc.given, errTimeout)
+				defer cancel()
+				for range breakAfter {
+					if _, err := e.targets[0].call(ctx, provider.Request{Model: "a-1"}, 5*time.Second); !errors.Is(err, errTimeout) {
+						t.Fatalf("error %v, want the end of the policy's time", err)
+					}
+					time.Sleep(hesitationEnds)
+					ctx, cancel = context.WithTimeoutCause(t.Context(), tc.given, errTimeout)
+					defer cancel()
+				}
+				if got := e.Status()[0].State; got != tc.want {
+					t.Errorf("state %s, want %s", got, tc.want)
+				}
+				if got := e.targets[0].breaker.Counts().ConsecutiveFailures > 0 || e.targets[0].breaker.State() != gobreaker.StateClosed; got != tc.counts {
+					t.Errorf("the breaker counts it: %v, want %v", got, tc.counts)
+				}
+			})
+		})
+	}
 }
 
 func TestAModelThatIsWithdrawnIsNotAskedAgain(t *testing.T) {

@@ -214,5 +214,8 @@ func asProviderError(err error) *provider.Error {
 	if errors.As(err, &known) {
 		return known
 	}
+	if errors.Is(err, errTimeout) {
+		return &provider.Error{Kind: provider.KindTimeout, Detail: "no answer within the policy's timeout"}
+	}
 	return &provider.Error{Kind: provider.KindFailed, Detail: "it failed", Cause: err}
 }

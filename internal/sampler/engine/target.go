@@ -71,20 +71,34 @@ func saysNothing(err error) bool {
 var errPanicked = errors.New("the client of the provider panicked")
 
 // call asks the provider once, unless it failed too often lately, and remembers
-// how it went.
-func (t *target) call(ctx context.Context, req provider.Request) (response *provider.Response, err error) {
+// how it went. Where the policy's own time for the request ends, that is held
+// against a provider which has had fair of it: the rest went by before it was
+// asked.
+func (t *target) call(ctx context.Context, req provider.Request, fair time.Duration) (response *provider.Response, err error) {
 	done, err := t.breaker.Allow()
 	if err != nil {
 		return nil, &provider.Error{Kind: provider.KindUnavailable, Detail: "not asked: it failed several times in a row", Cause: err}
 	}
 	err = errPanicked
-	defer func() { done(err) }()
+	outcome := err
+	defer func() { done(outcome) }()
+	begin := time.Now()
 	response, err = t.client.CreateMessage(ctx, req)
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+	outcome = err
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+	case errors.Is(cause, errTimeout):
+		if time.Since(begin) < fair {
+			outcome = errTimeout
+			return nil, errTimeout
+		}
+		t.health.answered(err)
+		return nil, errTimeout
+	case errors.Is(cause, context.Canceled):
 		// Nobody waits any more. Whatever the adapter made of that is not the
 		// provider's fault.
-		err = &provider.Error{Kind: provider.KindCanceled, Detail: "canceled", Cause: err}
-		return nil, err
+		outcome = &provider.Error{Kind: provider.KindCanceled, Detail: "canceled", Cause: err}
+		return nil, outcome
 	}
 	t.health.answered(err)
 	return response, err
