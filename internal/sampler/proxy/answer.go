@@ -30,10 +30,7 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 	if c == nil {
 		c = s.onlyCall()
 	}
-	inCall := 0
-	if c != nil {
-		inCall = int(c.asked.Add(1))
-	}
+	inCall := s.countAsked(c)
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	a := &answer{key: m.Key(), call: c, cancel: cancel}
 	size := int64(len(m.ID) + len(m.Params))

@@ -156,3 +156,24 @@ func TestAStateThatCountsNothingSensibleIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestSamplingThatCouldBeOfSeveralCallsCountsForAllOfThem(t *testing.T) {
+	long, fresh := &call{method: "tools/call"}, &call{method: "tools/call"}
+	s := &session{calls: map[*call]struct{}{long: {}, {method: "tools/list"}: {}}}
+	for want := 1; want <= 3; want++ {
+		if got := s.countAsked(s.onlyCall()); got != want {
+			t.Errorf("request %d of the only call, want %d", got, want)
+		}
+	}
+	s.calls[fresh] = struct{}{}
+	if got := s.countAsked(s.onlyCall()); got != 1 {
+		t.Errorf("request %d of two calls, want the first of the newest", got)
+	}
+	if long.asked.Load() != 4 || fresh.asked.Load() != 1 {
+		t.Errorf("counted %d and %d, want 4 and 1", long.asked.Load(), fresh.asked.Load())
+	}
+	clear(s.calls)
+	if got := s.countAsked(s.onlyCall()); got != 0 {
+		t.Errorf("request %d of no call, want 0", got)
+	}
+}

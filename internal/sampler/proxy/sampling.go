@@ -39,6 +39,7 @@ type Session struct {
 	// ProtocolVersion is what the server agreed to; empty if not known.
 	ProtocolVersion string
 	// InCall is how many sampling requests the caller's call has asked for, this
-	// one included; 0 where the request belongs to no call.
+	// one included; 0 where the request belongs to no call. Where several calls
+	// run and nobody can tell whose it is, it counts for all of them.
 	InCall int
 }

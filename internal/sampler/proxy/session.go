@@ -305,17 +305,42 @@ func (s *session) cancelCall(key string) {
 func (s *session) onlyCall() *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var only *call
+	if running := s.samplingCalls(); len(running) == 1 {
+		return running[0]
+	}
+	return nil
+}
+
+// countAsked counts a sampling request in the call that it belongs to, and returns
+// which one of that call it is; 0 where no call runs. c is nil where several run
+// and nobody can tell: then it counts for each of them, and the newest says how
+// many there were, so that no loop goes on for ever and no call pays for long for
+// another one.
+func (s *session) countAsked(c *call) int {
+	if c != nil {
+		return int(c.asked.Add(1))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fewest := 0
+	for _, running := range s.samplingCalls() {
+		if n := int(running.asked.Add(1)); fewest == 0 || n < fewest {
+			fewest = n
+		}
+	}
+	return fewest
+}
+
+// samplingCalls returns the running calls that a server may sample in; s.mu is
+// held.
+func (s *session) samplingCalls() (running []*call) {
 	for c := range s.calls {
 		switch c.method {
 		case "tools/call", "prompts/get", "resources/read", "completion/complete":
-			if only != nil {
-				return nil
-			}
-			only = c
+			running = append(running, c)
 		}
 	}
-	return only
+	return running
 }
 
 // beginAnswer is false where too many run already.
