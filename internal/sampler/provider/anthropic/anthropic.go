@@ -20,7 +20,6 @@ package anthropic
 import (
 	"context"
 	"errors"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -92,7 +91,7 @@ func (c *Client) CreateMessage(ctx context.Context, req provider.Request) (*prov
 	if err != nil {
 		return nil, err
 	}
-	key, err := c.key()
+	key, err := c.options.CurrentKey()
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +126,7 @@ func (c *Client) Probe(ctx context.Context) error {
 	if err != nil {
 		return &provider.Error{Kind: provider.KindRejected, Detail: "the base URL cannot be used", Cause: err}
 	}
-	key, err := c.key()
+	key, err := c.options.CurrentKey()
 	if err != nil {
 		return err
 	}
@@ -135,39 +134,7 @@ func (c *Client) Probe(ctx context.Context) error {
 		req.Header.Set("X-Api-Key", key)
 	}
 	req.Header.Set("Anthropic-Version", apiVersion)
-	resp, err := c.options.HTTP.Do(req)
-	if err != nil {
-		return failure(ctx, nil, err)
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-		// A web site answers whatever it is asked.
-		if mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && mediaType == "text/html" {
-			return &provider.Error{Kind: provider.KindInvalid, Status: resp.StatusCode, Detail: "it answers with a web page: the base URL is wrong"}
-		}
-		return nil
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		// Without a list of models it has at least not refused the key.
-		return nil
-	default:
-		return provider.FromResponse(resp, nil)
-	}
-}
-
-func (c *Client) key() (string, error) {
-	if c.options.Key == nil {
-		return "", nil
-	}
-	key, err := c.options.Key()
-	if err == nil && key != "" {
-		return key, nil
-	}
-	var known *provider.Error
-	if errors.As(err, &known) {
-		return "", known
-	}
-	return "", &provider.Error{Kind: provider.KindMissingKey, Detail: "there is no key", Cause: err}
+	return c.options.AskForModels(req, func(resp *http.Response) *provider.Error { return provider.FromResponse(resp, nil) })
 }
 
 // failure classifies an error of the client. The HTTP client's own reasons not to

@@ -23,7 +23,6 @@ package google
 import (
 	"context"
 	"errors"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -48,8 +47,7 @@ var apiVersion = regexp.MustCompile(`^v[0-9]+((alpha|beta)[0-9]*)?$`)
 
 // Client is a provider.Provider.
 type Client struct {
-	key       func() (string, error)
-	http      *http.Client
+	options   provider.Options
 	models    *genai.Models
 	modelsURL string
 	// strict is set for Google's own host, whose limits are known.
@@ -79,6 +77,7 @@ func New(options provider.Options) (*Client, error) {
 	base.RawPath = ""
 	client := *options.HTTP
 	client.Transport = &transport{next: client.Transport}
+	options.HTTP = &client
 	// Whatever is left out here the SDK takes from GOOGLE_* and GEMINI_* variables
 	// of the process: a sampler must never send a key that its configuration does
 	// not name. The transport puts the real key in place of this one.
@@ -93,8 +92,7 @@ func New(options provider.Options) (*Client, error) {
 		return nil, errors.New("make a Gemini client: the SDK refuses its configuration")
 	}
 	return &Client{
-		key:       options.Key,
-		http:      &client,
+		options:   options,
 		models:    sdk.Models,
 		modelsURL: base.JoinPath(version, "models").String() + "?pageSize=1",
 		strict:    strings.EqualFold(base.Hostname(), vendorHost),
@@ -108,7 +106,7 @@ func (c *Client) CreateMessage(ctx context.Context, req provider.Request) (*prov
 	if err != nil {
 		return nil, err
 	}
-	key, err := c.currentKey()
+	key, err := c.options.CurrentKey()
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +138,7 @@ func (c *Client) generate(ctx context.Context, ex *exchange, t *translation) (an
 
 // Probe asks for the list of models.
 func (c *Client) Probe(ctx context.Context) error {
-	key, err := c.currentKey()
+	key, err := c.options.CurrentKey()
 	if err != nil {
 		return err
 	}
@@ -149,38 +147,5 @@ func (c *Client) Probe(ctx context.Context) error {
 	if err != nil {
 		return &provider.Error{Kind: provider.KindRejected, Detail: "the base URL cannot be used", Cause: err}
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return failure(ctx, nil, err)
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-		// A web site answers whatever it is asked.
-		if mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && mediaType == "text/html" {
-			return &provider.Error{Kind: provider.KindInvalid, Status: resp.StatusCode, Detail: "it answers with a web page: the base URL is wrong"}
-		}
-		return nil
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		// Without a list of models it has at least not refused the key.
-		return nil
-	default:
-		return refusal(resp, readRefusal(resp.Body))
-	}
-}
-
-// currentKey is the key of this moment; empty where none is to be sent.
-func (c *Client) currentKey() (string, error) {
-	if c.key == nil {
-		return "", nil
-	}
-	key, err := c.key()
-	if err == nil && key != "" {
-		return key, nil
-	}
-	var known *provider.Error
-	if errors.As(err, &known) {
-		return "", known
-	}
-	return "", &provider.Error{Kind: provider.KindMissingKey, Detail: "there is no key", Cause: err}
+	return c.options.AskForModels(req, func(resp *http.Response) *provider.Error { return refusal(resp, readRefusal(resp.Body)) })
 }

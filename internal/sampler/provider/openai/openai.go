@@ -26,7 +26,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -129,7 +128,7 @@ func (c *Client) CreateMessage(ctx context.Context, req provider.Request) (*prov
 		httpResponse *http.Response
 	)
 	opts := []option.RequestOption{option.WithResponseInto(&httpResponse)}
-	key, err := c.key()
+	key, err := c.options.CurrentKey()
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +163,7 @@ func (c *Client) Probe(ctx context.Context) error {
 	if err != nil {
 		return &provider.Error{Kind: provider.KindRejected, Detail: "the base URL cannot be used", Cause: err}
 	}
-	key, err := c.key()
+	key, err := c.options.CurrentKey()
 	if err != nil {
 		return err
 	}
@@ -178,24 +177,7 @@ func (c *Client) Probe(ctx context.Context) error {
 		setHeader(req.Header, "OpenAI-Organization", c.options.Organization)
 		setHeader(req.Header, "OpenAI-Project", c.options.Project)
 	}
-	resp, err := c.options.HTTP.Do(req)
-	if err != nil {
-		return provider.FromTransport(ctx, err)
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-		// A web site answers whatever it is asked.
-		if mediaType, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && mediaType == "text/html" {
-			return &provider.Error{Kind: provider.KindInvalid, Status: resp.StatusCode, Detail: "it answers with a web page: the base URL is wrong"}
-		}
-		return nil
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		// Without a list of models it has at least not refused the key.
-		return nil
-	default:
-		return provider.FromResponse(resp, nil)
-	}
+	return c.options.AskForModels(req, func(resp *http.Response) *provider.Error { return provider.FromResponse(resp, nil) })
 }
 
 // platformHeaders tell what the sampler runs on, and how the client is set up. A
@@ -216,21 +198,6 @@ func setHeader(h http.Header, name, value string) {
 	if value != "" {
 		h.Set(name, value)
 	}
-}
-
-func (c *Client) key() (string, error) {
-	if c.options.Key == nil {
-		return "", nil
-	}
-	key, err := c.options.Key()
-	if err == nil && key != "" {
-		return key, nil
-	}
-	var known *provider.Error
-	if errors.As(err, &known) {
-		return "", known
-	}
-	return "", &provider.Error{Kind: provider.KindMissingKey, Detail: "there is no key", Cause: err}
 }
 
 // failure classifies an error of the client. The status is taken from the

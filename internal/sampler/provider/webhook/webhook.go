@@ -120,18 +120,12 @@ func (c *Client) signer() (*standardwebhooks.Webhook, error) {
 	if c.options.Key == nil {
 		return nil, nil
 	}
-	text, err := c.options.Key()
+	text, err := c.options.CurrentKey()
 	if err != nil {
-		var known *provider.Error
-		if errors.As(err, &known) {
-			return nil, known
-		}
-		return nil, missingKey("there is no key", err)
+		return nil, err
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, "whsec_"))
 	switch {
-	case text == "":
-		return nil, missingKey("there is no key", nil)
 	case err != nil:
 		// err says at which byte, and that could be a byte of the key.
 		return nil, unusableKey("the key is not base64: make one with `openssl rand -base64 32`")
@@ -139,10 +133,6 @@ func (c *Client) signer() (*standardwebhooks.Webhook, error) {
 		return nil, unusableKey("the key is too short: it is base64 of " + strconv.Itoa(minKeyBytes) + " bytes or more")
 	}
 	return standardwebhooks.NewWebhookRaw(key)
-}
-
-func missingKey(detail string, cause error) *provider.Error {
-	return &provider.Error{Kind: provider.KindMissingKey, Detail: detail, Cause: cause}
 }
 
 // unusableKey is for a key that is there: the handler would refuse what it signs.
@@ -160,7 +150,7 @@ func sign(h http.Header, signer *standardwebhooks.Webhook, id string, now time.T
 	}
 	signature, err := signer.Sign(id, now, body)
 	if err != nil {
-		return missingKey("the request cannot be signed", err)
+		return &provider.Error{Kind: provider.KindMissingKey, Detail: "the request cannot be signed", Cause: err}
 	}
 	h.Set(standardwebhooks.HeaderWebhookSignature, signature)
 	return nil
