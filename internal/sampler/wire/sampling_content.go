@@ -109,18 +109,14 @@ type rawResource struct {
 }
 
 // decodeContent reads a bare block or a list of blocks. In a tool result only
-// a list is allowed, and no tool blocks.
-func decodeContent(at string, data json.RawMessage, inToolResult bool) ([]Content, *Error) {
+// a list is allowed, and no tool blocks. left is how many blocks there may be yet.
+func decodeContent(at string, data json.RawMessage, inToolResult bool, left *int) ([]Content, *Error) {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || bytes.Equal(data, []byte("null")) {
 		return nil, invalid(at, "is missing")
 	}
 	if data[0] == '{' && !inToolResult {
-		var raw rawContent
-		if err := json.Unmarshal(data, &raw); err != nil {
-			return nil, wrongJSON(at, err)
-		}
-		block, err := raw.block(at, false)
+		block, err := decodeBlock(at, data, false, left)
 		if err != nil {
 			return nil, err
 		}
@@ -132,41 +128,34 @@ func decodeContent(at string, data json.RawMessage, inToolResult bool) ([]Conten
 		}
 		return nil, invalid(at, "must be a content block or a list of them")
 	}
-	var raws []rawContent
-	if err := json.Unmarshal(data, &raws); err != nil {
-		if located := locate[rawContent](at, data); located != nil {
-			return nil, located
-		}
-		return nil, wrongJSON(at, err)
-	}
-	blocks := make([]Content, 0, len(raws))
-	for i := range raws {
-		block, err := raws[i].block(itemAt(at, i), inToolResult)
+	blocks := []Content{}
+	err := eachItem(at, data, maxBlocks, func(i int, item json.RawMessage) *Error {
+		block, err := decodeBlock(itemAt(at, i), item, inToolResult, left)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		blocks = append(blocks, *block)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return blocks, nil
 }
 
-// locate finds the first item of a list that cannot be read as a T: the index
-// is what the JSON decoder does not tell. It returns nil where there is none.
-func locate[T any](at string, list json.RawMessage) *Error {
-	var items []json.RawMessage
-	if json.Unmarshal(list, &items) == nil {
-		for i, item := range items {
-			var v T
-			if err := json.Unmarshal(item, &v); err != nil {
-				return wrongJSON(itemAt(at, i), err)
-			}
-		}
+func decodeBlock(at string, data json.RawMessage, inToolResult bool, left *int) (*Content, *Error) {
+	if *left--; *left < 0 {
+		return nil, invalid(at, fmt.Sprintf("is one block too many: a request may have at most %d", maxBlocks))
 	}
-	return nil
+	var raw rawContent
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return nil, wrongJSON(at, err)
+	}
+	return raw.block(at, inToolResult, left)
 }
 
 // block checks one block against the specification.
-func (r *rawContent) block(at string, inToolResult bool) (*Content, *Error) {
+func (r *rawContent) block(at string, inToolResult bool, left *int) (*Content, *Error) {
 	if r.Type == nil {
 		return nil, invalid(at+".type", "is missing")
 	}
@@ -180,7 +169,7 @@ func (r *rawContent) block(at string, inToolResult bool) (*Content, *Error) {
 	case c.Type == ContentToolUse && !inToolResult:
 		err = r.toolUse(at, c)
 	case c.Type == ContentToolResult && !inToolResult:
-		err = r.toolResult(at, c)
+		err = r.toolResult(at, c, left)
 	case c.Type == ContentResourceLink && inToolResult:
 		if c.URI, err = nonEmpty(at+".uri", r.URI); err == nil {
 			c.Name, c.MIMEType = deref(r.Name), deref(r.MIMEType)
@@ -197,10 +186,10 @@ func (r *rawContent) block(at string, inToolResult bool) (*Content, *Error) {
 }
 
 func (r *rawContent) toolUse(at string, c *Content) (err *Error) {
-	if c.ID, err = nonEmpty(at+".id", r.ID); err != nil {
+	if c.ID, err = bounded(at+".id", r.ID, maxID); err != nil {
 		return err
 	}
-	if c.Name, err = nonEmpty(at+".name", r.Name); err != nil {
+	if c.Name, err = bounded(at+".name", r.Name, maxName); err != nil {
 		return err
 	}
 	if !startsObject(r.Input) {
@@ -210,11 +199,11 @@ func (r *rawContent) toolUse(at string, c *Content) (err *Error) {
 	return nil
 }
 
-func (r *rawContent) toolResult(at string, c *Content) (err *Error) {
-	if c.ToolUseID, err = nonEmpty(at+".toolUseId", r.ToolUseID); err != nil {
+func (r *rawContent) toolResult(at string, c *Content, left *int) (err *Error) {
+	if c.ToolUseID, err = bounded(at+".toolUseId", r.ToolUseID, maxID); err != nil {
 		return err
 	}
-	if c.Content, err = decodeContent(at+".content", r.Content, true); err != nil {
+	if c.Content, err = decodeContent(at+".content", r.Content, true, left); err != nil {
 		return err
 	}
 	if !absent(r.StructuredContent) {

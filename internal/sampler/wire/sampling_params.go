@@ -9,16 +9,23 @@ import (
 
 // rawParams is SamplingParams as it comes.
 type rawParams struct {
-	Messages         []rawMessage      `json:"messages"`
-	ModelPreferences *ModelPreferences `json:"modelPreferences"`
-	SystemPrompt     *string           `json:"systemPrompt"`
-	IncludeContext   string            `json:"includeContext"`
-	Temperature      *float64          `json:"temperature"`
-	MaxTokens        json.RawMessage   `json:"maxTokens"`
-	StopSequences    []string          `json:"stopSequences"`
-	Metadata         json.RawMessage   `json:"metadata"`
-	Tools            []rawTool         `json:"tools"`
-	ToolChoice       *rawToolChoice    `json:"toolChoice"`
+	Messages         json.RawMessage `json:"messages"`
+	ModelPreferences *rawPreferences `json:"modelPreferences"`
+	SystemPrompt     *string         `json:"systemPrompt"`
+	IncludeContext   string          `json:"includeContext"`
+	Temperature      *float64        `json:"temperature"`
+	MaxTokens        json.RawMessage `json:"maxTokens"`
+	StopSequences    json.RawMessage `json:"stopSequences"`
+	Metadata         json.RawMessage `json:"metadata"`
+	Tools            json.RawMessage `json:"tools"`
+	ToolChoice       *rawToolChoice  `json:"toolChoice"`
+}
+
+type rawPreferences struct {
+	Hints                json.RawMessage `json:"hints"`
+	CostPriority         *float64        `json:"costPriority"`
+	SpeedPriority        *float64        `json:"speedPriority"`
+	IntelligencePriority *float64        `json:"intelligencePriority"`
 }
 
 type rawMessage struct {
@@ -45,15 +52,9 @@ func DecodeSamplingParams(data json.RawMessage) (*SamplingParams, *Error) {
 	}
 	var raw rawParams
 	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, locateParam(data, err)
+		return nil, wrongJSON("", err)
 	}
-	p := &SamplingParams{
-		ModelPreferences: raw.ModelPreferences,
-		SystemPrompt:     raw.SystemPrompt,
-		IncludeContext:   raw.IncludeContext,
-		Temperature:      raw.Temperature,
-		StopSequences:    raw.StopSequences,
-	}
+	p := &SamplingParams{SystemPrompt: raw.SystemPrompt, IncludeContext: raw.IncludeContext, Temperature: raw.Temperature}
 	switch p.IncludeContext {
 	case "", ContextNone, ContextThisServer, ContextAllServers:
 	default:
@@ -66,6 +67,12 @@ func DecodeSamplingParams(data json.RawMessage) (*SamplingParams, *Error) {
 		p.Metadata = raw.Metadata
 	}
 	var err *Error
+	if p.ModelPreferences, err = raw.ModelPreferences.preferences(); err != nil {
+		return nil, err
+	}
+	if p.StopSequences, err = decodeItems[string]("stopSequences", raw.StopSequences, maxStops); err != nil {
+		return nil, err
+	}
 	if p.MaxTokens, err = decodeMaxTokens(raw.MaxTokens); err != nil {
 		return nil, err
 	}
@@ -75,14 +82,8 @@ func DecodeSamplingParams(data json.RawMessage) (*SamplingParams, *Error) {
 	if p.ToolChoice, err = raw.ToolChoice.choice(len(p.Tools) > 0); err != nil {
 		return nil, err
 	}
-	if len(raw.Messages) == 0 {
-		return nil, invalid("messages", "is missing or empty")
-	}
-	p.Messages = make([]SamplingMessage, len(raw.Messages))
-	for i := range raw.Messages {
-		if p.Messages[i], err = raw.Messages[i].message(itemAt("messages", i)); err != nil {
-			return nil, err
-		}
+	if p.Messages, err = decodeMessages(raw.Messages); err != nil {
+		return nil, err
 	}
 	if err := checkToolMessages(p.Messages); err != nil {
 		return nil, err
@@ -90,22 +91,44 @@ func DecodeSamplingParams(data json.RawMessage) (*SamplingParams, *Error) {
 	return p, nil
 }
 
-// locateParam names the place of a wrong type, with the index in a list.
-func locateParam(data json.RawMessage, err error) *Error {
-	var lists struct {
-		Messages json.RawMessage `json:"messages"`
-		Tools    json.RawMessage `json:"tools"`
+func decodeMessages(list json.RawMessage) ([]SamplingMessage, *Error) {
+	const at = "messages"
+	var messages []SamplingMessage
+	left := maxBlocks
+	err := eachItem(at, list, maxMessages, func(i int, item json.RawMessage) *Error {
+		var raw rawMessage
+		if err := json.Unmarshal(item, &raw); err != nil {
+			return wrongJSON(itemAt(at, i), err)
+		}
+		m, err := raw.message(itemAt(at, i), &left)
+		messages = append(messages, m)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	var located *Error
-	if json.Unmarshal(data, &lists) == nil {
-		if located = locate[rawMessage]("messages", lists.Messages); located == nil {
-			located = locate[rawTool]("tools", lists.Tools)
+	if len(messages) == 0 {
+		return nil, invalid(at, "is missing or empty")
+	}
+	return messages, nil
+}
+
+func (r *rawPreferences) preferences() (*ModelPreferences, *Error) {
+	if r == nil {
+		return nil, nil
+	}
+	hints, err := decodeItems[ModelHint]("modelPreferences.hints", r.Hints, maxHints)
+	if err != nil {
+		return nil, err
+	}
+	for i := range hints {
+		if len(hints[i].Name) > maxName {
+			return nil, tooLong(itemAt("modelPreferences.hints", i)+".name", maxName)
 		}
 	}
-	if located != nil {
-		return located
-	}
-	return wrongJSON("", err)
+	return &ModelPreferences{
+		Hints: hints, CostPriority: r.CostPriority, SpeedPriority: r.SpeedPriority, IntelligencePriority: r.IntelligencePriority,
+	}, nil
 }
 
 // decodeMaxTokens takes every spelling of a whole number: some languages have
@@ -126,6 +149,9 @@ func decodeMaxTokens(raw json.RawMessage) (int64, *Error) {
 	}
 	if n < 1 {
 		return 0, invalid(at, "must be 1 or more")
+	}
+	if n > maxMaxTokens {
+		return 0, invalid(at, "must be at most "+strconv.Itoa(maxMaxTokens))
 	}
 	return n, nil
 }
@@ -151,17 +177,23 @@ func (r *rawToolChoice) choice(tools bool) (*ToolChoice, *Error) {
 	return &ToolChoice{Mode: r.Mode}, nil
 }
 
-func decodeTools(raws []rawTool) ([]Tool, *Error) {
-	if len(raws) == 0 {
-		return nil, nil
+func decodeTools(list json.RawMessage) ([]Tool, *Error) {
+	raws, err := decodeItems[rawTool]("tools", list, maxTools)
+	if err != nil || len(raws) == 0 {
+		return nil, err
 	}
 	tools := make([]Tool, len(raws))
+	seen := make(map[string]bool, len(raws))
 	for i, raw := range raws {
 		at := itemAt("tools", i)
-		name, err := nonEmpty(at+".name", raw.Name)
+		name, err := bounded(at+".name", raw.Name, maxName)
 		if err != nil {
 			return nil, err
 		}
+		if seen[name] {
+			return nil, invalid(at+".name", "is there twice")
+		}
+		seen[name] = true
 		if !startsObject(raw.InputSchema) {
 			return nil, invalid(at+".inputSchema", "must be an object")
 		}
@@ -170,11 +202,12 @@ func decodeTools(raws []rawTool) ([]Tool, *Error) {
 	return tools, nil
 }
 
-func (r *rawMessage) message(at string) (SamplingMessage, *Error) {
+// message checks a message. left is how many blocks there may be yet.
+func (r *rawMessage) message(at string, left *int) (SamplingMessage, *Error) {
 	if r.Role != RoleUser && r.Role != RoleAssistant {
 		return SamplingMessage{}, invalid(at+".role", "must be user or assistant")
 	}
-	content, err := decodeContent(at+".content", r.Content, false)
+	content, err := decodeContent(at+".content", r.Content, false, left)
 	if err != nil {
 		return SamplingMessage{}, err
 	}
@@ -246,36 +279,53 @@ func blockAt(message, block int) string {
 // least that tells, and false where the parameters cannot be read.
 func NeedsTools(data json.RawMessage) bool {
 	var peek struct {
-		Tools      []json.RawMessage `json:"tools"`
-		ToolChoice json.RawMessage   `json:"toolChoice"`
-		Messages   []struct {
-			Content json.RawMessage `json:"content"`
-		} `json:"messages"`
+		Tools      json.RawMessage `json:"tools"`
+		ToolChoice json.RawMessage `json:"toolChoice"`
+		Messages   json.RawMessage `json:"messages"`
 	}
 	if json.Unmarshal(data, &peek) != nil {
 		return false
 	}
-	if len(peek.Tools) > 0 || !absent(peek.ToolChoice) {
+	if !absent(peek.ToolChoice) {
 		return true
 	}
-	type block struct {
-		Type string `json:"type"`
+	needs, left := false, maxBlocks
+	enough := &Error{}
+	found := func(int, json.RawMessage) *Error {
+		needs = true
+		return enough
 	}
-	for _, m := range peek.Messages {
-		var blocks []block
-		if json.Unmarshal(m.Content, &blocks) != nil {
-			blocks = make([]block, 1)
-			if json.Unmarshal(m.Content, &blocks[0]) != nil {
-				continue
-			}
+	block := func(_ int, item json.RawMessage) *Error {
+		var b struct {
+			Type string `json:"type"`
 		}
-		for _, b := range blocks {
-			if b.Type == ContentToolUse || b.Type == ContentToolResult {
-				return true
-			}
+		if left--; left < 0 {
+			return enough
 		}
+		if json.Unmarshal(item, &b) == nil && (b.Type == ContentToolUse || b.Type == ContentToolResult) {
+			return found(0, nil)
+		}
+		return nil
 	}
-	return false
+	if eachItem("", peek.Tools, maxTools, found) != nil {
+		return needs
+	}
+	_ = eachItem("", peek.Messages, maxMessages, func(_ int, item json.RawMessage) *Error {
+		var m struct {
+			Content json.RawMessage `json:"content"`
+		}
+		switch {
+		case json.Unmarshal(item, &m) != nil:
+			return enough
+		case startsObject(m.Content):
+			return block(0, m.Content)
+		case eachItem("", m.Content, maxBlocks, block) == enough:
+			return enough
+		default:
+			return nil
+		}
+	})
+	return needs
 }
 
 // MarshalJSON writes a single block as a bare object.
@@ -293,7 +343,8 @@ func (m *SamplingMessage) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return wrongJSON("message", err)
 	}
-	v, err := raw.message("message")
+	left := maxBlocks
+	v, err := raw.message("message", &left)
 	if err != nil {
 		return err
 	}
@@ -323,7 +374,8 @@ func (r *SamplingResult) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return wrongJSON("result", err)
 	}
-	m, err := (&rawMessage{Role: raw.Role, Content: raw.Content}).message("result")
+	left := maxBlocks
+	m, err := (&rawMessage{Role: raw.Role, Content: raw.Content}).message("result", &left)
 	if err != nil {
 		return err
 	}
