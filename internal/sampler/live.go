@@ -43,6 +43,7 @@ type live struct {
 	log          *slog.Logger
 	telemetry    *telemetry.Telemetry
 	audit        *audit.Log
+	endAudit     func()
 	drainTimeout time.Duration
 	// advertise is where other replicas reach this sampler.
 	advertise string
@@ -69,9 +70,19 @@ type live struct {
 func newLive(o *Options, t *telemetry.Telemetry) *live {
 	l := &live{log: o.Log, telemetry: t, drainTimeout: o.DrainTimeout, advertise: o.Advertise}
 	if o.Audit != nil {
-		l.audit = audit.New(o.Audit)
+		l.audit = audit.New(o.Audit, o.Log)
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
+	if l.audit != nil {
+		// It ends last: what ends at the end has records too.
+		ctx, stop := context.WithCancel(context.Background())
+		var writing sync.WaitGroup
+		writing.Go(func() { l.audit.Run(ctx) })
+		l.endAudit = func() {
+			stop()
+			writing.Wait()
+		}
+	}
 	return l
 }
 
@@ -240,6 +251,9 @@ func (l *live) close() {
 		handler.Close()
 	}
 	l.beside.Wait()
+	if l.endAudit != nil {
+		l.endAudit()
+	}
 }
 
 // ServeHTTP implements http.Handler for callers.

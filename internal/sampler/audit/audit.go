@@ -4,11 +4,7 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
@@ -97,33 +93,4 @@ type Attempt struct {
 type Content struct {
 	Request json.RawMessage `json:"request,omitempty"`
 	Result  json.RawMessage `json:"result,omitempty"`
-}
-
-// Log writes records. A nil one writes nothing.
-type Log struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// New returns a log that writes to w.
-func New(w io.Writer) *Log { return &Log{w: w} }
-
-// Write writes one record.
-func (l *Log) Write(r *Record) error {
-	if l == nil {
-		return nil
-	}
-	r.Type = Type
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false) // content is often code
-	if err := enc.Encode(r); err != nil {
-		return fmt.Errorf("write an audit record: %w", err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, err := l.w.Write(line.Bytes()); err != nil {
-		return fmt.Errorf("write an audit record: %w", err)
-	}
-	return nil
 }

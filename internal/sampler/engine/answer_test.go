@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -50,6 +51,9 @@ var (
 func answerOf(ctx context.Context, e *Engine, s policy.Session, params json.RawMessage) (json.RawMessage, *wire.Error) {
 	result, failure, report := e.Answer(ctx, "s1", s, params)
 	report()
+	if e.audit != nil {
+		e.audit.Flush()
+	}
 	return result, failure
 }
 
@@ -306,7 +310,7 @@ func TestErrors(t *testing.T) {
 			if tc.change != nil {
 				changes = append(changes, tc.change)
 			}
-			e := start(t, model, Options{Audit: audit.New(&log)}, changes...)
+			e := start(t, model, Options{Audit: audit.New(&log, slog.New(slog.DiscardHandler))}, changes...)
 			got, werr := answerOf(t.Context(), e, tc.session, tc.params)
 			if werr == nil || got != nil {
 				t.Fatalf("result %s and error %v, want an error alone", got, werr)
@@ -439,7 +443,7 @@ func TestRequestsAreCounted(t *testing.T) {
 
 func TestTheRecordSaysWhatWasDecided(t *testing.T) {
 	var log bytes.Buffer
-	e := start(t, fakellm.New(fakellm.Text("x")), Options{Audit: audit.New(&log), ConfigHash: "h1"}, func(p *config.Policy) {
+	e := start(t, fakellm.New(fakellm.Text("x")), Options{Audit: audit.New(&log, slog.New(slog.DiscardHandler)), ConfigHash: "h1"}, func(p *config.Policy) {
 		p.Models.Allowed[1].Prices = &config.Prices{Input: 2, Output: 8, Currency: "EUR"}
 	})
 	params := ask(`,"modelPreferences":{"hints":[{"name":"claude-opus"}]}`)
@@ -472,7 +476,7 @@ func TestTheReportWaitsTillItIsCalledAndSaysHowLongTheAnswerTook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		tel := telemetry.New()
-		e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: tel, Audit: audit.New(&log), newClient: fakeClients(&fakeProvider{})})
+		e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: tel, Audit: audit.New(&log, slog.New(slog.DiscardHandler)), newClient: fakeClients(&fakeProvider{})})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -482,6 +486,7 @@ func TestTheReportWaitsTillItIsCalledAndSaysHowLongTheAnswerTook(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		report()
+		e.audit.Flush()
 		if want := `"duration":0,`; !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in %s", want, &log)
 		}
@@ -512,7 +517,7 @@ func BenchmarkAnswer(b *testing.B) {
 
 // BenchmarkAnswerLong is the same for a long conversation with many tools.
 func BenchmarkAnswerLong(b *testing.B) {
-	e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: telemetry.New(), Audit: audit.New(io.Discard), newClient: fakeClients(&fakeProvider{})})
+	e, err := New(Options{Policy: testPolicy("http://unused"), Telemetry: telemetry.New(), Audit: audit.New(io.Discard, slog.New(slog.DiscardHandler)), newClient: fakeClients(&fakeProvider{})})
 	if err != nil {
 		b.Fatal(err)
 	}

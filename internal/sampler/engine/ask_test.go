@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -165,7 +166,7 @@ func TestWhoIsAskedAndAgain(t *testing.T) {
 					tc.change(p)
 				}
 				var log bytes.Buffer
-				e, err := New(Options{Policy: p, Audit: audit.New(&log), newClient: fake.client})
+				e, err := New(Options{Policy: p, Audit: audit.New(&log, slog.New(slog.DiscardHandler)), newClient: fake.client})
 				if err != nil {
 					t.Fatal(err)
 				}
