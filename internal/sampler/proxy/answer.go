@@ -43,10 +43,11 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 	header := h.answerHeader(s, c)
 	serve := func() {
 		defer cancel(nil)
-		defer h.endAnswer(size) // once delivered: till then it holds memory
+		defer h.answerBytes.give(size) // once delivered: till then it holds memory
 		result, failure, done := h.ask(ctx, s, s.viewIn(inCall), params)
 		defer done()
 		s.endAnswer(a)
+		defer h.toDelivery()()
 		switch cause := context.Cause(ctx); {
 		case errors.Is(cause, errServerCancelled), errors.Is(cause, errSessionEnded), h.ctx.Err() != nil:
 			return // nobody waits for it
@@ -69,7 +70,13 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 // beginAnswer takes a place for an answer, in its session and among all, and
 // the memory for it; or says what there is too much of.
 func (h *Handler) beginAnswer(s *session, a *answer, size int64) Refusal {
-	if !s.beginAnswer(a, h.settings().MaxAnswersPerSession) {
+	// No session takes more places than it leaves free, so that those which ask
+	// for many, and wait long, leave some to the others.
+	most, free := h.settings().MaxAnswersPerSession, max(1, cap(h.answering)-len(h.answering))
+	if !s.beginAnswer(a, min(most, free)) {
+		if free < most {
+			return TooManyInSampler
+		}
 		return TooManyInSession
 	}
 	select {
@@ -86,9 +93,21 @@ func (h *Handler) beginAnswer(s *session, a *answer, size int64) Refusal {
 	return ""
 }
 
-func (h *Handler) endAnswer(size int64) {
-	h.answerBytes.give(size)
-	<-h.answering
+// undelivered is how many more answers the server may be slow to take than are
+// being answered. Many servers go on with their work before they say that they have
+// an answer, so those answers are in nobody's way.
+const undelivered = 8
+
+// toDelivery leaves the place of an answer to the next one, unless too many are
+// undelivered; what it returns is to be called when the server has it.
+func (h *Handler) toDelivery() (delivered func()) {
+	select {
+	case h.delivering <- struct{}{}:
+		<-h.answering
+		return func() { <-h.delivering }
+	default:
+		return func() { <-h.answering }
+	}
 }
 
 // refusal notes that a sampling request is refused, and returns what tells the

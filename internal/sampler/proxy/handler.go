@@ -39,6 +39,8 @@ type Handler struct {
 	before atomic.Pointer[Handler]
 	// answering holds one entry for each sampling request that is being answered.
 	answering chan struct{}
+	// delivering holds one for each answer that the server has not taken yet.
+	delivering chan struct{}
 	// waiting takes what one of the goroutines that wait for work is to do, workers
 	// counts them.
 	waiting chan func()
@@ -84,6 +86,7 @@ func New(o Options) (*Handler, error) {
 		opts: o, leaveTime: leaveTime,
 
 		answering:   make(chan struct{}, o.MaxAnswers),
+		delivering:  make(chan struct{}, undelivered*o.MaxAnswers),
 		waiting:     make(chan func()),
 		answerBytes: budget{max: o.MaxAnswerBytes},
 	}

@@ -103,6 +103,7 @@ func flooded(t *testing.T, server *fakeFlood, modify func(*Options)) *Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.delivering = nil // an answer keeps its place till the server has it
 	t.Cleanup(h.Close)
 	return h
 }
@@ -211,7 +212,7 @@ func TestWhatRefusesASamplingRequest(t *testing.T) {
 			"more than 64 sampling requests of this session are being answered",
 		},
 		"too many of the sampler": {
-			func(o *Options) { o.MaxAnswers = 3 }, 5, map[Refusal]int{TooManyInSampler: 2},
+			func(o *Options) { o.MaxAnswers = 3 }, 5, map[Refusal]int{TooManyInSampler: 3},
 			"too many sampling requests at the same time: the sampler answers up to 3, try again later",
 		},
 		"too much memory": {
@@ -313,5 +314,51 @@ func TestRation(t *testing.T) {
 		if got := (taken{count, ok}); got != tc.want {
 			t.Errorf("after %s: %+v, want %+v", tc.after, got, tc.want)
 		}
+	}
+}
+
+// A server says late that it has an answer: it has gone on long ago, and so do
+// others that ask.
+func TestAnswersThatTheServerIsSlowToTakeKeepNobodyFromAsking(t *testing.T) {
+	h := &Handler{answering: make(chan struct{}, 2), delivering: make(chan struct{}, 4)}
+	var delivered []func()
+	for range 4 {
+		h.answering <- struct{}{}
+		delivered = append(delivered, h.toDelivery())
+	}
+	if n := len(h.answering); n != 0 {
+		t.Errorf("%d places are taken, want none", n)
+	}
+	// There is a bound to that, too.
+	h.answering <- struct{}{}
+	delivered = append(delivered, h.toDelivery())
+	if n := len(h.answering); n != 1 {
+		t.Errorf("%d places are taken with too many undelivered, want 1", n)
+	}
+	for _, done := range delivered {
+		done()
+	}
+	if n := len(h.answering) + len(h.delivering); n != 0 {
+		t.Errorf("%d places are taken at the end, want none", n)
+	}
+}
+
+func TestSessionsThatAskForMuchLeavePlacesToOthers(t *testing.T) {
+	h := &Handler{answering: make(chan struct{}, 16), answerBytes: budget{max: 1}}
+	h.current.Store(&Settings{MaxAnswersPerSession: 16})
+	taken := func() (s *session, n int) {
+		s = &session{answers: map[*answer]struct{}{}}
+		for h.beginAnswer(s, &answer{}, 0) == "" {
+			n++
+		}
+		return s, n
+	}
+	var got []int
+	for range 4 {
+		_, n := taken()
+		got = append(got, n)
+	}
+	if diff := cmp.Diff([]int{8, 4, 2, 1}, got); diff != "" {
+		t.Errorf("places that sessions take one after the other (-want +got):\n%s", diff)
 	}
 }

@@ -92,7 +92,7 @@ type Options struct {
 	Settings Settings
 
 	// MaxAnswers bounds the sampling requests of all sessions that are answered
-	// at the same time; 256.
+	// at the same time; 512. No session takes more of them than it leaves free.
 	MaxAnswers int
 	// MaxAnswerBytes bounds what the parameters of these requests hold together;
 	// 64 MiB.
@@ -160,7 +160,7 @@ func (o *Options) complete() error {
 	if o.Sealer == nil {
 		o.Sealer = seal.NewRandomSealer()
 	}
-	orDefault(&o.MaxAnswers, 256)
+	orDefault(&o.MaxAnswers, 512)
 	orDefault(&o.MaxAnswerBytes, 64<<20)
 	orDefault(&o.MaxBufferBytes, 256<<10)
 	orDefault(&o.IdleTimeout, 30*time.Minute)
