@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -32,7 +33,8 @@ func TestLargeAnswers(t *testing.T) {
 		{size: 1},
 	} {
 		want := strings.Repeat("x", tc.size)
-		model.Then(fakellm.Text(want))
+		model.Then(fakellm.Raw(http.StatusOK, "application/json",
+			`{"id":"1","object":"chat.completion","model":"fake-1","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"`+want+`"}}]}`))
 		answer := caller.mustAsk(t, question("how long?"))
 		switch {
 		case tc.wantError == "" && answer.text() != want:

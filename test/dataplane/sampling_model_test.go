@@ -37,7 +37,7 @@ func TestRealModel(t *testing.T) {
 			s := startSampler(t, serve(t, server), config.Policy{
 				Name: "real", Providers: []config.Provider{tc.provider},
 				Models:     config.Models{Default: "small", Allowed: []config.Model{{Name: "small", Provider: "small", Model: smallModel}}},
-				Parameters: config.Parameters{MaxTokens: &config.MaxTokensLimit{Max: 64, OnExceed: config.ExceedClamp}},
+				Parameters: config.Parameters{MaxTokens: &config.MaxTokensLimit{Max: 48, OnExceed: config.ExceedClamp}},
 			})
 			caller := newAsker(t, s.url())
 			asked := 0
@@ -93,8 +93,8 @@ func TestRealModel(t *testing.T) {
 			})
 			t.Run("the policy's limit on tokens", func(t *testing.T) {
 				ask(t, wire.StopMaxTokens, map[string]any{"maxTokens": 1000}, "Tell me a long story about a dog.")
-				if tokens := outputTokens(t); tokens != 64 {
-					t.Errorf("%d tokens, want the policy's 64", tokens)
+				if tokens := outputTokens(t); tokens != 48 {
+					t.Errorf("%d tokens, want the policy's 48", tokens)
 				}
 			})
 		})
@@ -105,7 +105,7 @@ func TestRealModel(t *testing.T) {
 // user begins.
 func zeroTemperature(t *testing.T, params map[string]any, conversation ...string) string {
 	t.Helper()
-	all := map[string]any{"maxTokens": 60, "temperature": 0}
+	all := map[string]any{"maxTokens": 48, "temperature": 0}
 	for name, value := range params {
 		all[name] = value
 	}
@@ -134,7 +134,7 @@ func serveSmallModel(t *testing.T) string {
 	}
 	port := fmt.Sprint(listener.Addr().(*net.TCPAddr).Port)
 	_ = listener.Close()
-	startPython(t, []string{"hack/demo/small-model/requirements.txt"}, []string{"HOST=127.0.0.1", "PORT=" + port, "THREADS=2"}, 1,
+	startPython(t, []string{"hack/demo/small-model/requirements.txt"}, []string{"HOST=127.0.0.1", "PORT=" + port}, 1,
 		"../../hack/demo/small-model/serve.py")
 	address := "http://127.0.0.1:" + port
 	client := httpClient(t)
