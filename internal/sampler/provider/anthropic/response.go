@@ -10,10 +10,11 @@ import (
 
 // answer is what of a message is read.
 type answer struct {
-	Type       string        `json:"type"`
-	Model      string        `json:"model"`
-	Content    []answerBlock `json:"content"`
-	StopReason string        `json:"stop_reason"`
+	Type  string `json:"type"`
+	Model string `json:"model"`
+	// Content is a list of answerBlock.
+	Content    json.RawMessage `json:"content"`
+	StopReason string          `json:"stop_reason"`
 	// StopSequence is what ended the answer. Some compatible servers say so here
 	// alone, beside a reason of end_turn.
 	StopSequence string `json:"stop_sequence"`
@@ -38,9 +39,9 @@ type answerBlock struct {
 // *provider.Error.
 func newResponse(raw []byte, asked *question) (*provider.Response, error) {
 	var a answer
-	if err := json.Unmarshal(raw, &a); err != nil || (a.Type != "message" && a.Type != "") || a.Content == nil {
+	if err := json.Unmarshal(raw, &a); err != nil || (a.Type != "message" && a.Type != "") || len(a.Content) == 0 || a.Content[0] != '[' {
 		// The decoder's words can quote the answer.
-		return nil, &provider.Error{Kind: provider.KindInvalid, Detail: "its answer is no message of the Messages API"}
+		return nil, noMessage()
 	}
 	blocks, uses, err := a.blocks(asked)
 	if err != nil {
@@ -70,14 +71,22 @@ func tokens(n int64) int64 { return min(max(0, n), 1<<40) }
 // blocks keeps text and tool calls. Thoughts are the model's own, and MCP has no
 // content for them.
 func (a *answer) blocks(asked *question) (blocks []wire.Content, uses bool, err error) {
-	for i, b := range a.Content {
+	items, err := provider.Items(a.Content)
+	if err != nil {
+		return nil, false, err
+	}
+	for i, item := range items {
+		var b answerBlock
+		if err := json.Unmarshal(item, &b); err != nil {
+			return nil, false, noMessage()
+		}
 		switch b.Type {
 		case "text":
 			if b.Text != "" {
 				blocks = append(blocks, wire.Content{Type: wire.ContentText, Text: b.Text})
 			}
 		case "tool_use":
-			if i == len(a.Content)-1 && a.StopReason == "max_tokens" {
+			if i == len(items)-1 && a.StopReason == "max_tokens" {
 				// It was cut off: what there is of its input is not what the model
 				// wanted to say.
 				continue
@@ -133,6 +142,10 @@ func (a *answer) stopReason(usesTools bool) string {
 	default:
 		return ""
 	}
+}
+
+func noMessage() *provider.Error {
+	return &provider.Error{Kind: provider.KindInvalid, Detail: "its answer is no message of the Messages API"}
 }
 
 func malformed(detail string) *provider.Error {

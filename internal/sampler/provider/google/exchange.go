@@ -19,8 +19,8 @@ func withExchange(ctx context.Context, key string) (context.Context, *exchange) 
 	return context.WithValue(ctx, exchangeKey{}, ex), ex
 }
 
-// transport puts the key of the moment into requests: the SDK knows one key for
-// its whole life.
+// transport puts the key of the moment into requests, because the SDK knows one
+// key for its whole life, and bounds answers before the SDK decodes them.
 type transport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -42,6 +42,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body}
 	ex.response = resp
 	return resp, nil
 }

@@ -100,6 +100,13 @@ func (t *translation) blocks(content *genai.Content) (blocks []wire.Content, use
 	if content == nil {
 		return nil, false, nil
 	}
+	var pieces []string // of the last block, where it is text
+	say := func() {
+		if pieces != nil {
+			blocks = append(blocks, wire.Content{Type: wire.ContentText, Text: strings.Join(pieces, "")})
+			pieces = nil
+		}
+	}
 	for _, part := range content.Parts {
 		switch {
 		case part == nil || part.Thought:
@@ -108,24 +115,23 @@ func (t *translation) blocks(content *genai.Content) (blocks []wire.Content, use
 			if err != nil {
 				return nil, false, err
 			}
+			say()
 			blocks, uses = append(blocks, *use), true
 		case part.InlineData != nil:
 			media, err := mediaBlock(part.InlineData)
 			if err != nil {
 				return nil, false, err
 			}
+			say()
 			blocks = append(blocks, *media)
 		case part.Text != "":
-			if n := len(blocks); n > 0 && blocks[n-1].Type == wire.ContentText {
-				blocks[n-1].Text += part.Text
-				continue
-			}
-			blocks = append(blocks, wire.Content{Type: wire.ContentText, Text: part.Text})
+			pieces = append(pieces, part.Text)
 		case part.FileData != nil || part.ExecutableCode != nil || part.CodeExecutionResult != nil ||
 			part.FunctionResponse != nil || part.ToolCall != nil || part.ToolResponse != nil:
 			return nil, false, unusable("its answer holds a part that is neither text nor media nor a tool call")
 		}
 	}
+	say()
 	return blocks, uses, nil
 }
 

@@ -97,8 +97,9 @@ type functionCall struct {
 
 // completion is the body of an answer.
 type completion struct {
-	Model   string   `json:"model"`
-	Choices []choice `json:"choices"`
+	Model string `json:"model"`
+	// Choices is a list of choice, of which one is read.
+	Choices json.RawMessage `json:"choices"`
 	// Usage are floats, because some servers write 7.0.
 	Usage struct {
 		PromptTokens     float64 `json:"prompt_tokens"`
@@ -113,9 +114,10 @@ type choice struct {
 
 type answerMessage struct {
 	// Content is a string, a list of parts, or null.
-	Content   any              `json:"content"`
-	Refusal   string           `json:"refusal"`
-	ToolCalls []answerToolCall `json:"tool_calls"`
+	Content json.RawMessage `json:"content"`
+	Refusal string          `json:"refusal"`
+	// ToolCalls is a list of answerToolCall.
+	ToolCalls json.RawMessage `json:"tool_calls"`
 }
 
 type answerToolCall struct {

@@ -17,33 +17,37 @@ import (
 // was guessed is worse than none.
 func newResponse(answer []byte, asked string, names *toolname.Map) (*provider.Response, error) {
 	var c completion
-	if err := json.Unmarshal(answer, &c); err != nil {
-		// The decoder's words may quote the answer.
-		return nil, unusable("its answer is no chat completion")
+	if err := decode(answer, &c); err != nil {
+		return nil, err
 	}
-	if len(c.Choices) == 0 || c.Choices[0].Message == nil {
-		return nil, unusable("its answer has no choices")
+	first, err := c.first()
+	if err != nil {
+		return nil, err
 	}
-	message := c.Choices[0].Message
+	message := first.Message
 	text, err := answerText(message.Content)
 	if err != nil {
 		return nil, err
 	}
-	blocks := make([]wire.Content, 0, 1+len(message.ToolCalls))
+	calls, err := provider.Items(message.ToolCalls)
+	if err != nil {
+		return nil, err
+	}
+	blocks := make([]wire.Content, 0, 2+len(calls))
 	if text != "" {
 		blocks = append(blocks, wire.Content{Type: wire.ContentText, Text: text})
 	}
 	if message.Refusal != "" {
 		blocks = append(blocks, wire.Content{Type: wire.ContentText, Text: message.Refusal})
 	}
-	if blocks, err = appendToolUses(blocks, message.ToolCalls, names); err != nil {
+	if blocks, err = appendToolUses(blocks, calls, names); err != nil {
 		return nil, err
 	}
 	if len(blocks) == 0 {
 		// A model may say nothing; a result without content is not valid.
 		blocks = append(blocks, wire.Content{Type: wire.ContentText})
 	}
-	stop := stopReason(c.Choices[0].FinishReason, len(message.ToolCalls) > 0)
+	stop := stopReason(first.FinishReason, len(calls) > 0)
 	if message.Refusal != "" && stop == wire.StopEndTurn {
 		stop = wire.StopRefusal
 	}
@@ -57,29 +61,60 @@ func newResponse(answer []byte, asked string, names *toolname.Map) (*provider.Re
 	}, nil
 }
 
+// decode keeps the decoder's words to itself: they may quote the answer.
+func decode(raw []byte, into any) error {
+	if json.Unmarshal(raw, into) != nil {
+		return unusable("its answer is no chat completion")
+	}
+	return nil
+}
+
+func (c *completion) first() (*choice, error) {
+	choices, err := provider.Items(c.Choices)
+	if err != nil {
+		return nil, err
+	}
+	var first choice
+	if len(choices) > 0 {
+		if err := decode(choices[0], &first); err != nil {
+			return nil, err
+		}
+	}
+	if first.Message == nil {
+		return nil, unusable("its answer has no choices")
+	}
+	return &first, nil
+}
+
 // count takes no number from a server that could make a sum overflow.
 func count(n float64) int64 { return int64(min(max(0, n), math.MaxInt32)) }
 
 // answerText reads content: a string, nothing, or, with some servers, a list of
 // parts, of which those count that are text.
-func answerText(content any) (string, error) {
-	switch content := content.(type) {
-	case nil:
+func answerText(content json.RawMessage) (string, error) {
+	if len(content) == 0 {
 		return "", nil
-	case string:
-		return content, nil
-	case []any:
-		var b strings.Builder
-		for _, item := range content {
-			part, _ := item.(map[string]any)
-			if text, ok := part["text"].(string); ok && part["type"] == partText {
-				b.WriteString(text)
-			}
-		}
-		return b.String(), nil
-	default:
-		return "", unusable("its answer is no chat completion")
 	}
+	if content[0] != '[' {
+		var text string // null leaves it empty
+		err := decode(content, &text)
+		return text, err
+	}
+	parts, err := provider.Items(content)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, raw := range parts {
+		var part struct {
+			Type string `json:"type"`
+			Text string `json:"text"`
+		}
+		if json.Unmarshal(raw, &part) == nil && part.Type == partText {
+			b.WriteString(part.Text)
+		}
+	}
+	return b.String(), nil
 }
 
 // stopReason maps finish_reason. Compatible servers, and OpenAI itself when a
@@ -103,23 +138,27 @@ func stopReason(finish string, usesTools bool) string {
 // appendToolUses gives calls their tools' own names, and an id to those that
 // have none of their own: some servers leave it out, and a result could not be
 // told from another.
-func appendToolUses(blocks []wire.Content, calls []answerToolCall, names *toolname.Map) ([]wire.Content, error) {
+func appendToolUses(blocks []wire.Content, calls []json.RawMessage, names *toolname.Map) ([]wire.Content, error) {
 	seen := map[string]bool{}
-	for i := range calls {
-		input, err := arguments(calls[i].Function.Arguments)
+	for _, raw := range calls {
+		var call answerToolCall
+		if err := decode(raw, &call); err != nil {
+			return nil, err
+		}
+		input, err := arguments(call.Function.Arguments)
 		if err != nil {
 			return nil, err
 		}
-		if calls[i].Function.Name == "" {
+		if call.Function.Name == "" {
 			return nil, malformed("a tool call has no name")
 		}
-		id := calls[i].ID
+		id := call.ID
 		if id == "" || seen[id] {
 			id = "call_" + rand.Text()
 		}
 		seen[id] = true
 		// A name that the model made up is for the server to refuse.
-		name, _ := names.Back(calls[i].Function.Name)
+		name, _ := names.Back(call.Function.Name)
 		blocks = append(blocks, wire.Content{Type: wire.ContentToolUse, ID: id, Name: name, Input: input})
 	}
 	return blocks, nil
@@ -131,8 +170,8 @@ func arguments(raw json.RawMessage) (json.RawMessage, error) {
 	input := bytes.TrimSpace(raw)
 	if len(input) > 0 && input[0] == '"' {
 		var text string
-		if json.Unmarshal(input, &text) != nil {
-			return nil, unusable("its answer is no chat completion")
+		if err := decode(input, &text); err != nil {
+			return nil, err
 		}
 		input = bytes.TrimSpace([]byte(text))
 	}

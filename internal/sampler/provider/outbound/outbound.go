@@ -15,9 +15,12 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 )
 
-// maxAnswer bounds what is read of an answer, so that no provider can fill the
-// sampler's memory.
-const maxAnswer = 32 << 20
+// Bounds of what is read of an answer, so that no provider can fill the sampler's
+// memory, and of one that is no success, which only has to say why.
+const (
+	maxAnswer  = 16 << 20
+	maxRefusal = 64 << 10
+)
 
 // Options configure a client.
 type Options struct {
@@ -40,8 +43,8 @@ func New(o Options) *http.Client {
 	}
 }
 
-// transport puts headers into requests and ends bodies that are longer than
-// maxAnswer with an error.
+// transport puts headers into requests and ends bodies that are too long
+// with an error.
 type transport struct {
 	headers []header
 	wire    *connections
@@ -56,7 +59,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
+	most := int64(maxAnswer)
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		most = maxRefusal
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: most}
 	return resp, nil
 }
 
@@ -105,8 +112,17 @@ func newHTTPTransport() *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
+		// What is between us and a provider may drop a connection without a word.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pongWithin},
 	}
 }
+
+// An HTTP/2 connection that is silent for pingAfter is asked for a sign of life,
+// and given up without one: the kernel alone would take many minutes.
+const (
+	pingAfter  = 15 * time.Second
+	pongWithin = 5 * time.Second
+)
 
 type boundedBody struct {
 	io.ReadCloser

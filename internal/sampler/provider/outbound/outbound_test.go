@@ -138,7 +138,11 @@ func TestAnswersAreBounded(t *testing.T) {
 		}
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/endless" {
+		switch r.URL.Path {
+		case "/failed":
+			w.WriteHeader(http.StatusInternalServerError)
+			fallthrough
+		case "/endless":
 			endless(w, r)
 			return
 		}
@@ -151,7 +155,11 @@ func TestAnswersAreBounded(t *testing.T) {
 		t.Errorf("%d bytes and error %v of an answer of 10 MiB", len(body), err)
 	}
 	body, err := get(t, client, server.URL+"/endless")
-	if !errors.Is(err, provider.ErrTooLong) || len(body) != 32<<20 {
-		t.Errorf("%d bytes and error %v of an answer without end, want 32 MiB and ErrTooLong", len(body), err)
+	if !errors.Is(err, provider.ErrTooLong) || len(body) != 16<<20 {
+		t.Errorf("%d bytes and error %v of an answer without end, want 16 MiB and ErrTooLong", len(body), err)
+	}
+	body, err = get(t, client, server.URL+"/failed")
+	if !errors.Is(err, provider.ErrTooLong) || len(body) != 64<<10 {
+		t.Errorf("%d bytes and error %v of a failure without end, want 64 KiB and ErrTooLong", len(body), err)
 	}
 }

@@ -14,8 +14,9 @@ import (
 
 // answer is what of an object is read beside the result itself.
 type answer struct {
-	Usage *usage          `json:"usage"`
-	Error json.RawMessage `json:"error"`
+	Usage   *usage          `json:"usage"`
+	Error   json.RawMessage `json:"error"`
+	Content json.RawMessage `json:"content"`
 }
 
 type usage struct {
@@ -62,6 +63,11 @@ func newResponse(contentType string, data []byte, req *provider.Request) (*provi
 	}
 	if len(a.Error) > 0 && !bytes.Equal(a.Error, []byte("null")) {
 		return nil, refusal(a.Error)
+	}
+	if len(a.Content) > 0 && a.Content[0] == '[' {
+		if _, err := provider.Items(a.Content); err != nil {
+			return nil, err
+		}
 	}
 	return resultResponse(data, a.Usage, req)
 }
