@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
@@ -109,12 +110,52 @@ func samplingReady(in ServerInput, r reports) verdict {
 	if policy == nil {
 		return noPolicy(in)
 	}
+	return answered(policy, providersOf(in.Plan, r), storeReady(policy, r))
+}
+
+// finding is what is wrong with a provider.
+type finding struct {
+	provider string
+	verdict  verdict
+}
+
+// providersOf returns what is wrong with providers, in the policy's order.
+func providersOf(plan resolve.Plan, r reports) []finding {
+	var out []finding
+	policy := plan.Config.Policy
 	for i := range policy.Providers {
-		if v := provider(in.Plan, &policy.Providers[i], r); v != nil {
-			return *v
+		p := &policy.Providers[i]
+		if v := provider(plan, p, r); v != nil {
+			out = append(out, finding{p.Name, *v})
 		}
 	}
-	return storeReady(policy, r)
+	return out
+}
+
+// answered says whether requests are answered although something may be wrong with
+// some providers: they are as long as the default model's is well, or that of one of
+// its fallbacks. otherwise is said where nothing is wrong.
+func answered(policy *config.Policy, sick []finding, otherwise verdict) verdict {
+	if len(sick) == 0 || otherwise.status != metav1.ConditionTrue {
+		return otherwise
+	}
+	at := func(model string) int { // what is wrong with the provider of a model
+		i := slices.IndexFunc(policy.Models.Allowed, func(m config.Model) bool { return m.Name == model })
+		if i < 0 {
+			return -1
+		}
+		return slices.IndexFunc(sick, func(f finding) bool { return f.provider == policy.Models.Allowed[i].Provider })
+	}
+	first := at(policy.Models.Default)
+	if first < 0 {
+		return yes(otherwise.reason, fmt.Sprintf("%s; but %s", otherwise.message, sick[0].verdict.message))
+	}
+	for _, name := range policy.Models.Fallbacks {
+		if at(name) < 0 {
+			return yes(otherwise.reason, fmt.Sprintf("%s, by the fallback %s; but %s", otherwise.message, quote(name), sick[first].verdict.message))
+		}
+	}
+	return sick[first].verdict
 }
 
 func unreadable() verdict {

@@ -436,3 +436,24 @@ func randomPolicy(random *rand.Rand) *config.Policy {
 	p.Models.Default = p.Models.Allowed[0].Name
 	return p
 }
+
+func TestAProviderThatStaysTheSameKeepsItsConnections(t *testing.T) {
+	fake := newFakeProviders(nil)
+	first, err := New(Options{Policy: twoProviders(), newClient: fake.client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := New(Options{Previous: first, newClient: fake.client, Policy: twoProviders(func(p *config.Policy) {
+		p.Models.Default = "second"
+		p.Providers[1].Retries = 4
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.target("a") != next.target("a") {
+		t.Error("a provider of which nothing changed is made anew")
+	}
+	if b := next.target("b"); first.target("b") == b || b.config.Retries != 4 || b.breaker != first.target("b").breaker {
+		t.Error("a provider that is asked more often is not the changed one, or forgot its failures")
+	}
+}

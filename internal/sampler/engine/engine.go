@@ -95,13 +95,20 @@ func New(o Options) (*Engine, error) {
 		o.newClient = newClient
 	}
 	for _, c := range p.Providers {
+		before := o.Previous.target(c.Name)
+		if before != nil && reflect.DeepEqual(before.config, c) {
+			// With its connections, and what is known of it.
+			before.health.reconsider()
+			e.targets = append(e.targets, before)
+			continue
+		}
 		t := &target{config: c, key: credential{config: c.Credential}, breaker: newBreaker(c.Name, o.Logger)}
 		client, err := o.newClient(c, t.keySource())
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", c.Name, err)
 		}
 		t.client = client
-		if before := o.Previous.target(c.Name); before != nil && sameProvider(before.config, c) {
+		if before != nil && sameProvider(before.config, c) {
 			t.health.inherit(&before.health)
 			t.breaker = before.breaker
 		}
@@ -201,7 +208,11 @@ func (e *Engine) Run(ctx context.Context) {
 		g.Go(func() { t.watch(ctx) })
 	}
 	g.Wait()
+	newest := e.newest()
 	for _, t := range e.targets {
+		if newest != e && slices.Contains(newest.targets, t) {
+			continue // it is in use there
+		}
 		if c, ok := t.client.(interface{ CloseIdleConnections() }); ok {
 			c.CloseIdleConnections()
 		}

@@ -56,6 +56,17 @@ func (h *health) inherit(from *health) {
 	}
 }
 
+// reconsider forgets what only a real request can find: the policy has changed,
+// which may be the repair.
+func (h *health) reconsider() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Now().Before(h.holdsUntil) {
+		h.set(statusz.ProviderUnknown, "")
+	}
+	h.holdsUntil, h.hesitates = time.Time{}, time.Time{}
+}
+
 func (h *health) set(state statusz.ProviderState, detail string) {
 	h.state, h.detail, h.at = state, detail, time.Now()
 }
