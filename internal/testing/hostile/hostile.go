@@ -1,11 +1,12 @@
 // Package hostile makes JSON that is small on the wire and wants to be large in
-// memory, and measures what reading it takes.
+// memory, and measures what reading it and its like takes.
 package hostile
 
 import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Size is about how many bytes Answer returns.
@@ -29,5 +30,16 @@ func WantLittle(t *testing.T, f func()) {
 	runtime.ReadMemStats(&after)
 	if took := after.TotalAlloc - before.TotalAlloc; took > 12*Size {
 		t.Errorf("an answer of %d MB took %d MB", Size>>20, took>>20)
+	}
+}
+
+// WantQuick fails a test in which f takes much longer than what grows with the
+// size of its input alone would.
+func WantQuick(t *testing.T, f func()) {
+	t.Helper()
+	begin := time.Now()
+	f()
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }

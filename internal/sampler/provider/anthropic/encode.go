@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 )
@@ -28,9 +29,12 @@ func (q *question) encode(extra json.RawMessage) ([]byte, error) {
 	if err := json.Unmarshal(out, &has); err != nil {
 		return nil, &provider.Error{Kind: provider.KindRejected, Detail: "the request cannot be written", Cause: err}
 	}
+	thinks := isThinking(more["thinking"]) && q.mayThink(more["thinking"])
 	names := make([]string, 0, len(more))
 	for name := range more {
-		if _, ok := has[name]; !ok && q.takes(name, more[name]) {
+		// Some servers read keys without case.
+		known := strings.ToLower(name)
+		if _, ok := has[known]; !ok && q.takes(known, more[name], thinks) {
 			names = append(names, name)
 		}
 	}
@@ -49,15 +53,29 @@ func (q *question) encode(extra json.RawMessage) ([]byte, error) {
 
 // takes reports whether the API takes a field beside what was decided, which
 // goes before it.
-func (q *question) takes(name string, value json.RawMessage) bool {
+func (q *question) takes(name string, value json.RawMessage, thinks bool) bool {
 	switch name {
 	case "top_p":
-		return q.body.Temperature == nil
+		var p float64
+		tooLow := json.Unmarshal(value, &p) == nil && p < leastTopP
+		return q.body.Temperature == nil && !(thinks && tooLow)
+	case "top_k":
+		return !thinks
 	case "thinking":
 		return q.mayThink(value)
 	default:
 		return true
 	}
+}
+
+// leastTopP is what the API takes beside extended thinking.
+const leastTopP = 0.95
+
+func isThinking(config json.RawMessage) bool {
+	var thinking struct {
+		Type string `json:"type"`
+	}
+	return json.Unmarshal(config, &thinking) == nil && thinking.Type != "" && thinking.Type != "disabled"
 }
 
 // mayThink holds the API's rules for extended thinking: no other temperature, no

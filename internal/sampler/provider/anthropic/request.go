@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
@@ -171,7 +172,7 @@ func (q *question) setMessages(messages []wire.SamplingMessage) error {
 		return unsupported("the model continues no assistant message: the last message must be of role user")
 	}
 	end := &last.Content[len(last.Content)-1]
-	end.Text = strings.TrimRight(end.Text, " \t\r\n")
+	end.Text = strings.TrimRightFunc(end.Text, unicode.IsSpace)
 	return nil
 }
 
@@ -240,14 +241,18 @@ func (q *question) lose(what provider.Loss) {
 type ids struct {
 	taken  map[string]bool
 	newest map[string]string // by the server's id
+	// made is the last number that was tried; it never goes back.
+	made int
 }
 
 func newIDs() ids { return ids{taken: map[string]bool{}, newest: map[string]string{}} }
 
-func (m ids) use(id string) string {
+func (m *ids) use(id string) string {
 	out := id
-	for n := len(m.taken) + 1; m.taken[out] || !isID(out); n++ {
-		out = fmt.Sprintf("toolu_%d", n)
+	m.made = max(m.made, len(m.taken))
+	for m.taken[out] || !isID(out) {
+		m.made++
+		out = fmt.Sprintf("toolu_%d", m.made)
 	}
 	m.taken[out] = true
 	m.newest[id] = out

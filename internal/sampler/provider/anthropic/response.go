@@ -47,13 +47,9 @@ func newResponse(raw []byte, asked *question) (*provider.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	model := a.Model
-	if model == "" {
-		model = asked.body.Model
-	}
 	return &provider.Response{
 		Result: wire.SamplingResult{
-			Role: wire.RoleAssistant, Content: blocks, Model: model,
+			Role: wire.RoleAssistant, Content: blocks, Model: provider.ModelName(a.Model, asked.body.Model),
 			StopReason: a.stopReason(uses),
 		},
 		Usage: provider.Usage{

@@ -29,16 +29,22 @@ func newExtra(raw json.RawMessage) (extra, error) {
 	fields = camelKeys(fields)
 	if config, ok := fields["generationConfig"].(map[string]any); ok {
 		config = camelKeys(config)
-		delete(config, "candidateCount") // only the first is read
+		remove(config, "candidateCount") // only the first is read
 		fields["generationConfig"] = config
 	}
 	for _, name := range decided {
-		delete(fields, name)
+		remove(fields, name)
 	}
 	if len(fields) == 0 {
 		return nil, nil
 	}
 	return fields, nil
+}
+
+// remove takes a field out however it is written: some servers read keys without
+// case.
+func remove(fields map[string]any, name string) {
+	maps.DeleteFunc(fields, func(key string, _ any) bool { return strings.EqualFold(key, name) })
 }
 
 // below adds what the body does not say itself.
@@ -53,6 +59,7 @@ func merge(over, under map[string]any) map[string]any {
 	for name, value := range over {
 		upper, isObject := value.(map[string]any)
 		lower, both := merged[name].(map[string]any)
+		remove(merged, name)
 		if isObject && both {
 			value = merge(upper, lower)
 		}

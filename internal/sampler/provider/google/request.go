@@ -50,6 +50,9 @@ func newTranslation(req provider.Request, thoughts *thoughts, strict bool) (*tra
 			return nil, err
 		}
 	}
+	if !fewValues(documents(&req)...) {
+		return nil, &provider.UnsupportedError{What: fmt.Sprintf("the model provider takes at most %d JSON values in tools, their arguments and their results", maxValues)}
+	}
 	t := &translation{
 		model: req.Model, req: &req, traits: traitsOf(req.Model), thoughts: thoughts,
 		names: toolname.New(namesOf(&req), toolNameRule, maxToolName), ids: map[string]bool{},

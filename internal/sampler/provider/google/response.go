@@ -20,11 +20,8 @@ func (t *translation) response(answer *genai.GenerateContentResponse) (*provider
 		return nil, unusable("it did not answer")
 	}
 	r := &provider.Response{
-		Result: wire.SamplingResult{Role: wire.RoleAssistant, Model: answer.ModelVersion},
+		Result: wire.SamplingResult{Role: wire.RoleAssistant, Model: provider.ModelName(answer.ModelVersion, t.req.Model)},
 		Lost:   t.lost,
-	}
-	if r.Result.Model == "" {
-		r.Result.Model = t.req.Model
 	}
 	if u := answer.UsageMetadata; u != nil {
 		r.Usage.InputTokens = count(u.PromptTokenCount) + count(u.ToolUsePromptTokenCount)

@@ -15,11 +15,15 @@ import (
 // addResults answers the calls of the content before, in their order, and after
 // them what a function's response cannot carry.
 func (t *translation) addResults(blocks []wire.Content) error {
+	places := make(map[string]int, len(t.calls))
+	for i := range t.calls {
+		places[t.calls[i].ID] = i
+	}
 	responses := make([]*genai.Part, len(t.calls))
 	beside := make([][]*genai.Part, len(t.calls))
 	for _, b := range blocks {
-		i := slices.IndexFunc(t.calls, func(c wire.Content) bool { return c.ID == b.ToolUseID })
-		if b.Type != wire.ContentToolResult || i < 0 || responses[i] != nil {
+		i, called := places[b.ToolUseID]
+		if b.Type != wire.ContentToolResult || !called || responses[i] != nil {
 			return &provider.UnsupportedError{What: "a message with tool_result must answer each tool_use of the message before once, and hold nothing else"}
 		}
 		response, media, err := t.newResult(t.calls[i], b)
@@ -99,5 +103,5 @@ func newOutput(text string, structured any, failed bool) map[string]any {
 // protocol asks of tools with structured content.
 func sameJSON(text string, value any) bool {
 	var v any
-	return json.Unmarshal([]byte(text), &v) == nil && reflect.DeepEqual(v, value)
+	return fewValues([]byte(text)) && json.Unmarshal([]byte(text), &v) == nil && reflect.DeepEqual(v, value)
 }

@@ -34,6 +34,32 @@ func (c *valueCounter) add(piece []byte) {
 	}
 }
 
+// fewValues reports whether JSON texts together are within maxValues.
+func fewValues(texts ...[]byte) bool {
+	n := 0
+	for _, text := range texts {
+		var c valueCounter
+		c.add(text)
+		n += c.n
+	}
+	return n <= maxValues
+}
+
+// documents are the parts of a request that are JSON of any shape.
+func documents(req *provider.Request) [][]byte {
+	all := [][]byte{req.Metadata}
+	for i := range req.Tools {
+		all = append(all, req.Tools[i].InputSchema)
+	}
+	for i := range req.Messages {
+		for j := range req.Messages[i].Content {
+			b := &req.Messages[i].Content[j]
+			all = append(all, b.Input, b.StructuredContent)
+		}
+	}
+	return all
+}
+
 // boundedBody ends an answer of too many values with an error.
 type boundedBody struct {
 	io.ReadCloser

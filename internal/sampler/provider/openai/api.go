@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -24,12 +25,14 @@ type chatRequest struct {
 }
 
 // decided are the members of a body that nothing but the request decides,
-// whether they are there or not. The last ones are older names of others.
+// whether they are there or not, and however they are written: some servers read
+// keys without case. The last ones are other names of others.
 var decided = map[string]bool{
 	"model": true, "models": true, "route": true, "fallbacks": true, "messages": true,
 	"max_tokens": true, "max_completion_tokens": true, "temperature": true, "stop": true,
 	"tools": true, "tool_choice": true, "n": true, "stream": true, "stream_options": true,
-	"functions": true, "function_call": true,
+	"functions": true, "function_call": true, "n_predict": true, "max_new_tokens": true,
+	"context_window_fallbacks": true, "content_policy_fallbacks": true, "preset": true,
 }
 
 // Roles of messages.
@@ -140,7 +143,7 @@ func encode(r *chatRequest, extra json.RawMessage) ([]byte, error) {
 	}
 	body := bytes.TrimSuffix(b.Bytes(), []byte("}\n"))
 	gjson.ParseBytes(extra).ForEach(func(key, value gjson.Result) bool {
-		if name := key.String(); decided[name] || (name == "metadata" && r.Metadata != nil) {
+		if name := strings.ToLower(key.String()); decided[name] || (name == "metadata" && r.Metadata != nil) {
 			return true
 		}
 		body = append(body, ',')

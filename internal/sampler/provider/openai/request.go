@@ -111,7 +111,7 @@ func (q *question) addMetadata(body *chatRequest, req *provider.Request, r *rule
 // addMessages translates a conversation. Each message with tool calls must be
 // followed by one that answers all of them: the API refuses anything else.
 func (q *question) addMessages(body *chatRequest, messages []wire.SamplingMessage) error {
-	var open []string // ids of the tool calls in the message before
+	var open map[string]bool // ids of the tool calls in the message before
 	for i := range messages {
 		m := &messages[i]
 		var err error
@@ -146,8 +146,9 @@ func errUnanswered() error {
 
 // addAssistant puts text and tool calls into one message, as the API's own
 // answers do. It returns the ids of the calls.
-func (q *question) addAssistant(body *chatRequest, blocks []wire.Content) (calls []string, err error) {
+func (q *question) addAssistant(body *chatRequest, blocks []wire.Content) (calls map[string]bool, err error) {
 	msg := message{Role: roleAssistant}
+	calls = map[string]bool{}
 	var texts []string
 	for i := range blocks {
 		b := &blocks[i]
@@ -163,7 +164,7 @@ func (q *question) addAssistant(body *chatRequest, blocks []wire.Content) (calls
 				ID: callID(b.ID), Type: typeFunction,
 				Function: functionCall{Name: q.names.Out(b.Name), Arguments: arguments},
 			})
-			calls = append(calls, b.ID)
+			calls[b.ID] = true
 		case wire.ContentImage, wire.ContentAudio:
 			return nil, &provider.UnsupportedError{What: "the model provider takes " + b.Type + " content in user messages only"}
 		default:
@@ -190,7 +191,7 @@ func callID(id string) string {
 
 // addToolResults answers each tool call by a message of its own, in order, and
 // after them what the tool role cannot carry.
-func (q *question) addToolResults(body *chatRequest, blocks []wire.Content, calls []string) error {
+func (q *question) addToolResults(body *chatRequest, blocks []wire.Content, calls map[string]bool) error {
 	var media []contentPart
 	answered := map[string]bool{}
 	for i := range blocks {
@@ -198,7 +199,7 @@ func (q *question) addToolResults(body *chatRequest, blocks []wire.Content, call
 		if b.Type != wire.ContentToolResult {
 			return unsupported(b.Type)
 		}
-		if answered[b.ToolUseID] || !slices.Contains(calls, b.ToolUseID) {
+		if answered[b.ToolUseID] || !calls[b.ToolUseID] {
 			return &provider.UnsupportedError{What: "each tool_result must answer another tool_use of the message before"}
 		}
 		answered[b.ToolUseID] = true

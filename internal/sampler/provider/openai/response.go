@@ -51,12 +51,8 @@ func newResponse(answer []byte, asked string, names *toolname.Map) (*provider.Re
 	if message.Refusal != "" && stop == wire.StopEndTurn {
 		stop = wire.StopRefusal
 	}
-	model := c.Model
-	if model == "" {
-		model = asked
-	}
 	return &provider.Response{
-		Result: wire.SamplingResult{Role: wire.RoleAssistant, Content: blocks, Model: model, StopReason: stop},
+		Result: wire.SamplingResult{Role: wire.RoleAssistant, Content: blocks, Model: provider.ModelName(c.Model, asked), StopReason: stop},
 		Usage:  provider.Usage{InputTokens: count(c.Usage.PromptTokens), OutputTokens: count(c.Usage.CompletionTokens)},
 	}, nil
 }

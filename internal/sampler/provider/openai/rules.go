@@ -39,7 +39,7 @@ func rulesOf(host string, options config.OpenAI) rules {
 	host = strings.ToLower(host)
 	vendor := options.Azure != nil || host == "api.openai.com"
 	// OpenAI's regions, and Azure's API without versions.
-	for _, suffix := range []string{".api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com"} {
+	for _, suffix := range []string{".api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"} {
 		vendor = vendor || strings.HasSuffix(host, suffix)
 	}
 	return rules{field: options.MaxTokensField, vendor: vendor}

@@ -44,7 +44,7 @@ func newTool(t *wire.Tool, name string, vendor bool) (tool, error) {
 	}
 	parameters := t.InputSchema
 	if vendor && bytes.Contains(parameters, []byte(`"array"`)) {
-		parameters = appendSchema(nil, schema)
+		parameters = appendSchema(nil, schema, 0)
 	}
 	description, rest := t.Description, ""
 	if vendor {
@@ -124,13 +124,16 @@ var (
 	}
 )
 
+// maxDepth is how deep a schema is mended: each level reads all below it again.
+const maxDepth = 32
+
 // appendSchema writes a schema whose arrays all say what their items are: the
 // vendor refuses arrays that leave it out, which means the same as {}.
-func appendSchema(out []byte, schema gjson.Result) []byte {
+func appendSchema(out []byte, schema gjson.Result, depth int) []byte {
 	if schema.IsArray() {
-		return appendEach(out, schema, '[', ']', nil)
+		return appendEach(out, schema, '[', ']', nil, depth)
 	}
-	if !schema.IsObject() {
+	if !schema.IsObject() || depth > maxDepth {
 		return append(out, schema.Raw...)
 	}
 	isArray, hasItems := false, false
@@ -145,7 +148,7 @@ func appendSchema(out []byte, schema gjson.Result) []byte {
 	})
 	out = appendEach(out, schema, '{', '}', func(key string) (nested, isMap bool) {
 		return schemaMembers[key], schemaMaps[key]
-	})
+	}, depth)
 	if isArray && !hasItems {
 		out = append(out[:len(out)-1], `,"items":{}}`...)
 	}
@@ -154,7 +157,7 @@ func appendSchema(out []byte, schema gjson.Result) []byte {
 
 // appendEach writes what a list or an object holds. place says of a member
 // whether it is a schema, or a map of them; nil means that all are schemas.
-func appendEach(out []byte, v gjson.Result, begin, end byte, place func(key string) (nested, isMap bool)) []byte {
+func appendEach(out []byte, v gjson.Result, begin, end byte, place func(key string) (nested, isMap bool), depth int) []byte {
 	out = append(out, begin)
 	first := true
 	v.ForEach(func(key, value gjson.Result) bool {
@@ -171,9 +174,9 @@ func appendEach(out []byte, v gjson.Result, begin, end byte, place func(key stri
 		}
 		switch {
 		case isMap && value.IsObject():
-			out = appendEach(out, value, '{', '}', nil)
+			out = appendEach(out, value, '{', '}', nil, depth+1)
 		case nested:
-			out = appendSchema(out, value)
+			out = appendSchema(out, value, depth+1)
 		default:
 			out = append(out, value.Raw...)
 		}

@@ -23,10 +23,9 @@ const hashLen = 8
 
 // Map knows the names of one request. It does not change, so it may be shared.
 type Map struct {
-	names  []string
 	rule   Rule
 	maxLen int
-	// out and back hold what New replaced; nil where every name is fine.
+	// out holds what New replaced, back every name by what it became.
 	out, back map[string]string
 }
 
@@ -35,10 +34,12 @@ type Map struct {
 // in bytes and at least 16. A name that fits is never changed. Another one
 // becomes the same replacement for the same set of names, whatever their order.
 func New(names []string, rule Rule, maxLen int) *Map {
-	m := &Map{names: names, rule: rule, maxLen: maxLen}
+	m := &Map{rule: rule, maxLen: maxLen, back: make(map[string]string, len(names))}
 	var unfit []string
 	for _, name := range names {
-		if !m.fits(name) {
+		if m.fits(name) {
+			m.back[name] = name
+		} else {
 			unfit = append(unfit, name)
 		}
 	}
@@ -48,23 +49,15 @@ func New(names []string, rule Rule, maxLen int) *Map {
 	// Sorted, so that even names of one hash do not depend on their order.
 	slices.Sort(unfit)
 	unfit = slices.Compact(unfit)
-	m.out, m.back = map[string]string{}, map[string]string{}
+	m.out = map[string]string{}
 	wanted := map[string]int{} // how many names would like to be called so
-	for _, name := range names {
-		if m.fits(name) {
-			m.back[name] = name
-		}
-	}
 	for _, name := range unfit {
 		wanted[m.readable(name)]++
 	}
 	for _, name := range unfit {
 		text := m.readable(name)
-		_, taken := m.back[text]
-		for try := name; taken || wanted[text] > 1 || len(text) > maxLen; {
-			text = m.hashed(name, try)
-			_, taken = m.back[text]
-			try += "+"
+		if _, taken := m.back[text]; taken || wanted[text] > 1 || len(text) > maxLen {
+			text = m.hashed(text, name)
 		}
 		m.out[name], m.back[text] = text, name
 	}
@@ -82,9 +75,6 @@ func (m *Map) Out(name string) string {
 // Back is the name that the API was told by the other one. It is false for what
 // Out never returned: a model may make up a name.
 func (m *Map) Back(name string) (string, bool) {
-	if m.back == nil {
-		return name, slices.Contains(m.names, name)
-	}
 	original, ok := m.back[name]
 	if !ok {
 		return name, false
@@ -128,12 +118,17 @@ func (m *Map) readable(name string) string {
 	return b.String()
 }
 
-// hashed is a readable beginning and a hash of seed.
-func (m *Map) hashed(name, seed string) string {
-	text := m.readable(name)
-	if most := m.maxLen - hashLen - 1; len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "")
+// hashed is a readable beginning and a hash of name that nothing is called by
+// yet. Whoever offers the names may know which that will be, so the next one is
+// made of the last and costs the same.
+func (m *Map) hashed(readable, name string) string {
+	if most := m.maxLen - hashLen - 1; len(readable) > most {
+		readable = strings.ToValidUTF8(readable[:most], "")
 	}
-	sum := sha256.Sum256([]byte(seed))
-	return text + "_" + hex.EncodeToString(sum[:])[:hashLen]
+	for sum := sha256.Sum256([]byte(name)); ; sum = sha256.Sum256(sum[:]) {
+		text := readable + "_" + hex.EncodeToString(sum[:])[:hashLen]
+		if _, taken := m.back[text]; !taken {
+			return text
+		}
+	}
 }

@@ -88,3 +88,21 @@ func TestNamesAreUniqueAndAllowed(t *testing.T) {
 		}
 	}
 }
+
+// Whoever offers the names knows how they are replaced, and may offer the
+// replacements too.
+func TestReplacementsThatAreTakenAreReplaced(t *testing.T) {
+	unfit := strings.Repeat("x", 65)
+	names := []string{unfit}
+	for range 20 {
+		m := toolname.New(names, toolname.Identifier, 64)
+		out := m.Out(unfit)
+		if slices.Contains(names, out) || len(out) > 64 {
+			t.Fatalf("among %d names it became %q", len(names), out)
+		}
+		if back, ok := m.Back(out); !ok || back != unfit {
+			t.Fatalf("%q came back as %q", out, back)
+		}
+		names = append(names, out)
+	}
+}

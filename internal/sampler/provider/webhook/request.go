@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -57,12 +58,18 @@ func newBody(id string, req *provider.Request) ([]byte, error) {
 
 // merge adds what an object has and ours has not.
 func merge(ours []byte, extra json.RawMessage) ([]byte, error) {
-	merged := map[string]json.RawMessage{}
-	if err := json.Unmarshal(extra, &merged); err != nil {
+	var added, merged map[string]json.RawMessage
+	if err := json.Unmarshal(extra, &added); err != nil {
 		return nil, fmt.Errorf("read extraBody: %w", err)
 	}
 	if err := json.Unmarshal(ours, &merged); err != nil {
 		return nil, err
+	}
+	for name, value := range added {
+		// Some handlers read keys without case, and ours are all lower-case.
+		if _, ok := merged[strings.ToLower(name)]; !ok {
+			merged[name] = value
+		}
 	}
 	return marshal(merged)
 }
