@@ -51,10 +51,16 @@ func command() *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          help,
 	}
-	policies := &cobra.Command{Use: "policy", Short: "Look into SamplingPolicies"}
+	policies := &cobra.Command{Use: "policy", Short: "Look into SamplingPolicies", Args: cobra.NoArgs, RunE: help}
 	policies.AddCommand(checkCommand())
 	root.AddCommand(policies)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }
+
+// help is what a command does that only holds others; with NoArgs a name that is
+// none of them is an error.
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }

@@ -48,6 +48,10 @@ func resolvedRefs(in ServerInput, r reports) verdict {
 	return yes(mcpv1alpha1.ReasonResolvedRefs, "everything that is referred to is there")
 }
 
+// startAnew is what a sampler says that does not mount what its newest
+// configuration names: a change of the mounts is on its way to replace it.
+const startAnew = "has to be started anew"
+
 // beingReplaced is said instead of a key that is missing while that may only be
 // because an old pod does not mount it.
 const beingReplaced = "the sampler's pods are being replaced by ones that mount what they need"
@@ -87,7 +91,8 @@ func samplingReady(in ServerInput, r reports) verdict {
 		return refusedBy(refusal)
 	}
 	if text := r.refusal(); text != "" {
-		if r.replacing {
+		// The report may be newer than what is known of the Deployment.
+		if r.replacing || strings.Contains(text, startAnew) {
 			return unknown(mcpv1alpha1.ReasonPending, beingReplaced)
 		}
 		return no(mcpv1alpha1.ReasonConfigRefused,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
@@ -101,7 +102,9 @@ func (e *Engine) answer(ctx context.Context, s policy.Session, o *outcome) (json
 		return nil, o.fail(err)
 	}
 	o.response = response
-	o.redactions = e.policy.RedactResult(&response.Result)
+	if o.redactions, refusal = e.policy.RedactResult(&response.Result); refusal != nil {
+		return nil, o.refuse(refusal)
+	}
 	result, err := response.Result.MarshalJSON()
 	if err != nil {
 		o.decision, o.reason = telemetry.Failed, reasonInternal
@@ -154,7 +157,11 @@ func limitText(x *limits.Exceeded) string {
 	if x.RetryAfter <= 0 {
 		return text + ": try again later"
 	}
-	return fmt.Sprintf("%s: try again in %d s", text, int64(math.Ceil(x.RetryAfter.Seconds())))
+	wait := time.Duration(math.Ceil(x.RetryAfter.Seconds())) * time.Second
+	if wait >= 2*time.Minute {
+		return fmt.Sprintf("%s: try again in %s", text, strings.TrimSuffix(wait.Round(time.Minute).String(), "0s"))
+	}
+	return fmt.Sprintf("%s: try again in %d s", text, int64(wait.Seconds()))
 }
 
 func (e *Engine) from(session string) provider.Context {
@@ -218,6 +225,15 @@ func (o *outcome) used() int64 {
 	return 0
 }
 
+// reasonOf writes a kind of failure as reasons are written: "RateLimited".
+func reasonOf(kind provider.Kind) string {
+	var b strings.Builder
+	for word := range strings.SplitSeq(string(kind), "_") {
+		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return b.String()
+}
+
 func (o *outcome) refuse(r *policy.Refusal) *wire.Error {
 	o.decision, o.reason = telemetry.Refused, string(r.Reason)
 	return &wire.Error{Code: r.Code, Message: r.Message}
@@ -245,7 +261,7 @@ func (o *outcome) fail(err error) *wire.Error {
 	if failure.Kind == provider.KindRefused {
 		return o.reject(reasonHandlerRefused, "the sampling policy's handler refused the request")
 	}
-	o.decision, o.reason = telemetry.Failed, string(failure.Kind)
+	o.decision, o.reason = telemetry.Failed, reasonOf(failure.Kind)
 	if failure.Kind == provider.KindCanceled {
 		o.decision = telemetry.Canceled
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/audit"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/limits"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
@@ -429,7 +430,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	tel.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
 		`mcp_sampling_requests_total{mcp_sampling_decision="answered",mcp_sampling_reason="DefaultModel"} 1`,
-		`mcp_sampling_requests_total{mcp_sampling_decision="failed",mcp_sampling_reason="failed"} 1`,
+		`mcp_sampling_requests_total{mcp_sampling_decision="failed",mcp_sampling_reason="Failed"} 1`,
 		`mcp_sampling_requests_total{mcp_sampling_decision="refused",mcp_sampling_reason="ToolsNotDeclared"} 1`,
 		`mcp_sampling_requests_total{mcp_sampling_decision="invalid",mcp_sampling_reason="InvalidParams"} 1`,
 		`gen_ai_client_operation_duration_seconds_count{error_type="failed",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="small-1"} 1`,
@@ -446,7 +447,7 @@ func TestTheRecordSaysWhatWasDecided(t *testing.T) {
 	e := start(t, fakellm.New(fakellm.Text("x")), Options{Audit: audit.New(&log, slog.New(slog.DiscardHandler)), ConfigHash: "h1"}, func(p *config.Policy) {
 		p.Models.Allowed[1].Prices = &config.Prices{Input: 2, Output: 8, Currency: "EUR"}
 	})
-	params := ask(`,"modelPreferences":{"hints":[{"name":"claude-opus"}]}`)
+	params := ask(`,"modelPreferences":{"hints":[{"name":"claude-opus"},{"name":"what the user said"}]}`)
 	if _, werr := answerOf(t.Context(), e, plainDeclared, params); werr != nil {
 		t.Fatal(werr)
 	}
@@ -457,7 +458,7 @@ func TestTheRecordSaysWhatWasDecided(t *testing.T) {
 	sum := sha256.Sum256(params)
 	want := audit.Record{
 		Type: audit.Type, Server: "notes", Session: "s1", Policy: "p", ConfigHash: "h1",
-		Decision: "answered", Reason: "HintMatched", Hints: []string{"claude-opus"},
+		Decision: "answered", Reason: "HintMatched", Hints: []string{"claude-opus", noModelName},
 		Model: "large", Answered: "large-1", Provider: "main", InputTokens: 11, OutputTokens: 7,
 		Cost:       &audit.Cost{Amount: (11*2.0 + 7*8.0) / 1e6, Currency: "EUR"},
 		StopReason: "endTurn", ContentHash: "sha256:" + hex.EncodeToString(sum[:]),
@@ -497,6 +498,41 @@ func TestTheReportWaitsTillItIsCalledAndSaysHowLongTheAnswerTook(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, w.Body)
 		}
 	})
+}
+
+func TestFailuresAreInTheLogWhereThereAreNoRecords(t *testing.T) {
+	var log, records bytes.Buffer
+	e := start(t, fakellm.New(fakellm.Error(500, "server_error", words)), Options{
+		Audit: audit.New(&records, slog.New(slog.DiscardHandler)), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}, func(p *config.Policy) { p.Audit.Level = config.AuditNone })
+	answerOf(t.Context(), e, plainDeclared, ask(""))
+	for _, want := range []string{"level=WARN", "reason=Failed", "provider=main", `detail="HTTP 500"`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in %s", want, &log)
+		}
+	}
+	if strings.Contains(log.String(), "own words") || records.Len() > 0 {
+		t.Errorf("log %s and records %s", &log, &records)
+	}
+}
+
+func TestLimitsSayWhatToDo(t *testing.T) {
+	for name, tc := range map[string]struct {
+		exceeded limits.Exceeded
+		want     string
+	}{
+		"soon":         {limits.Exceeded{Limit: limits.RequestsPerMinute, Max: 600, RetryAfter: 11200 * time.Millisecond}, "the sampling policy's limit requestsPerMinute (600) is used up: try again in 12 s"},
+		"much later":   {limits.Exceeded{Limit: limits.TokensPerDay, Max: 9, RetryAfter: 86582 * time.Second}, "the sampling policy's limit tokensPerDay (9) is used up: try again in 24h3m"},
+		"nobody knows": {limits.Exceeded{Limit: limits.Concurrent, Max: 2}, "the sampling policy's limit concurrent (2) is used up: try again later"},
+		"never": {limits.Exceeded{Limit: limits.TokensPerMinute, Max: 10, Needs: 120},
+			"the sampling policy's limit tokensPerMinute is 10, and the request alone may use 120 tokens: ask for a lower maxTokens, or with less text"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := limitText(&tc.exceeded); got != tc.want {
+				t.Errorf("%q, want %q", got, tc.want)
+			}
+		})
+	}
 }
 
 // BenchmarkAnswer is what the engine adds to a model call.

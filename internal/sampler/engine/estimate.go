@@ -10,6 +10,8 @@ const (
 	// bytesPerToken is what text has on the whole; no text has more tokens than
 	// bytes.
 	bytesPerToken = 4
+	// mostTokens is above every limit, and far from where sums overflow.
+	mostTokens = 1 << 41
 	// framing is what a message or a tool needs around its text.
 	framing = 16
 	// Images are paid by size; these are a usual one and a large one.
@@ -23,7 +25,8 @@ type tokens struct{ likely, most int64 }
 
 func estimate(p *wire.SamplingParams) tokens {
 	var text, frames int
-	t := tokens{likely: p.MaxTokens, most: p.MaxTokens}
+	answer := min(p.MaxTokens, mostTokens)
+	t := tokens{likely: answer, most: answer}
 	if p.SystemPrompt != nil {
 		text += len(*p.SystemPrompt)
 	}
@@ -35,8 +38,8 @@ func estimate(p *wire.SamplingParams) tokens {
 		frames++
 		text += t.blocks(m.Content)
 	}
-	t.likely += int64(text/bytesPerToken + frames*framing)
-	t.most += int64(text + frames*framing)
+	t.likely = min(t.likely+int64(text/bytesPerToken+frames*framing), mostTokens)
+	t.most = min(t.most+int64(text+frames*framing), mostTokens)
 	return t
 }
 

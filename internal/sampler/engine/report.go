@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math"
+	"regexp"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/audit"
@@ -18,15 +20,34 @@ import (
 // maxHints is how many of a server's hints a record keeps.
 const maxHints = 16
 
+// modelName is what a hint looks like. Whatever else a server writes there is
+// content, and stands in the record as noModelName.
+var modelName = regexp.MustCompile(`^[A-Za-z0-9._:/@+-]{1,64}$`)
+
+const noModelName = "(no name of a model)"
+
 // report writes the metrics and the audit record of one request.
 func (e *Engine) report(o *outcome) {
 	e.measure(o)
 	if e.audit == nil || e.auditLevel() == config.AuditNone {
+		if o.decision == telemetry.Failed {
+			e.log.Warn("a sampling request failed", e.failure(o)...)
+		}
 		return
 	}
 	if err := e.audit.Write(e.record(o)); err != nil {
 		e.log.Error("an audit record is lost", "error", err)
 	}
+}
+
+// failure is what the log says of a request that no record is kept of.
+func (e *Engine) failure(o *outcome) []any {
+	out := []any{"session", o.session, "reason", o.reason}
+	if n := len(o.attempts); n > 0 {
+		last := o.attempts[n-1].record()
+		out = append(out, "provider", last.Provider, "model", last.Model, "detail", last.Detail, "cause", last.Cause)
+	}
+	return out
 }
 
 // auditLevel is what is recorded, also of requests that no policy is there for.
@@ -107,7 +128,10 @@ func (e *Engine) record(o *outcome) *audit.Record {
 			if i == maxHints {
 				break
 			}
-			r.Hints = append(r.Hints, statusz.Clean(hint.Name))
+			if !modelName.MatchString(hint.Name) {
+				hint.Name = noModelName
+			}
+			r.Hints = append(r.Hints, hint.Name)
 		}
 	}
 	if o.policy != nil {
@@ -179,7 +203,7 @@ func cost(o *outcome) *audit.Cost {
 	const per = 1e6
 	p, u := o.model.Prices, o.response.Usage
 	return &audit.Cost{
-		Amount:   float64(u.InputTokens)*p.Input/per + float64(u.OutputTokens)*p.Output/per,
+		Amount:   math.Round((float64(u.InputTokens)*p.Input+float64(u.OutputTokens)*p.Output)*1e6) / (per * 1e6),
 		Currency: p.Currency,
 	}
 }
