@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // maxExtraBody bounds an extraBody, so that a configuration with many models
@@ -36,16 +37,29 @@ const (
 // what to do instead.
 var reservedKeys = map[string]string{
 	"model": ofModels, "models": ofModels, "route": ofFallbacks, "fallbacks": ofFallbacks,
+	"context_window_fallbacks": ofFallbacks, "content_policy_fallbacks": ofFallbacks, "preset": ofModels,
 	"messages": ofRequest, "contents": ofRequest,
 	"system": ofPrompt, "systemInstruction": ofPrompt, "system_instruction": ofPrompt,
 	"tools": ofTools, "tool_choice": ofTools, "toolChoice": ofTools, "toolConfig": ofTools, "tool_config": ofTools,
+	"functions": ofTools, "function_call": ofTools,
 	"stream": ofStreams, "stream_options": ofStreams, "n": ofCount,
-	"max_tokens": ofMaxTokens, "max_completion_tokens": ofMaxTokens, "maxTokens": ofMaxTokens,
+	"max_tokens": ofMaxTokens, "max_completion_tokens": ofMaxTokens, "maxTokens": ofMaxTokens, "n_predict": ofMaxTokens,
 	"stop": ofStop, "stop_sequences": ofStop, "temperature": ofTemperature,
 }
 
 // ReservedExtraBody returns the keys that no extraBody can hold, sorted.
 func ReservedExtraBody() []string { return slices.Sorted(maps.Keys(reservedKeys)) }
+
+// reserved says what to do instead of setting a key; empty where it may be set.
+// Many servers read keys without regard to case.
+func reserved(key string) (instead string) {
+	for name, instead := range reservedKeys {
+		if strings.EqualFold(name, key) {
+			return instead
+		}
+	}
+	return ""
+}
 
 // canonicalJSON writes a value so that equal ones have equal bytes, also after
 // they were YAML. nil stands for what says nothing: null and {}. What is no JSON
@@ -136,7 +150,7 @@ func (p *problems) extraBody(path string, raw json.RawMessage) {
 		p.add(path, "has a key %q, which means something else in YAML: remove it", mergeKey)
 	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
-		if instead, reserved := reservedKeys[key]; reserved {
+		if instead := reserved(key); instead != "" {
 			p.add(path+"."+key, "cannot be set here: remove it (%s)", instead)
 		}
 	}

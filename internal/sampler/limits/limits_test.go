@@ -372,3 +372,14 @@ func TestSessionsTakeLittleMemory(t *testing.T) {
 		runtime.KeepAlive(l)
 	})
 }
+
+// What the store said of a session holds from when it said it.
+func TestWhatTheStoreSaidOfASessionGrowsOld(t *testing.T) {
+	l := newLimiter(t, config.SamplingLimits{RequestsPerMinute: 100})
+	s := l.session("a")
+	s.held, s.heldSince, s.heldUntil = &refusal{limit: SessionRequestsPerMinute, max: 1, earliest: 6 * time.Second}, 0, 6*time.Second
+	got := l.ofSession(5*time.Second, s, Ask{Session: "a"}, 0)
+	if got == nil || got.earliest != time.Second || got.again != time.Second {
+		t.Errorf("after 5 s the session waits for %+v, want 1 s", got)
+	}
+}

@@ -214,7 +214,7 @@ func (l *Limiter) turnedDown(now time.Duration, k *link, w *waiter, v store.Verd
 		wait = max(wait, l.timing.poll/2+rand.N(l.timing.poll))
 	}
 	if v.PerSession {
-		w.session.held, w.session.heldUntil = &r, now+wait
+		w.session.held, w.session.heldSince, w.session.heldUntil = &r, now, now+wait
 	} else {
 		k.contended, k.held, k.pollAt, k.heldUntil = true, r, now+wait, now+v.Earliest
 	}

@@ -71,8 +71,8 @@ type session struct {
 	// again is when a parked session is looked at.
 	again time.Duration
 	// held is what its store said, until then.
-	held      *refusal
-	heldUntil time.Duration
+	held                 *refusal
+	heldSince, heldUntil time.Duration
 	// using counts requests from Acquire to Done.
 	using     int
 	recent    *list.Element
@@ -173,6 +173,7 @@ func (l *Limiter) ofSession(now time.Duration, s *session, ask Ask, ahead int64)
 	if s.held != nil && now < s.heldUntil {
 		held := *s.held
 		held.again = s.heldUntil - now
+		held.earliest = max(held.earliest-(now-s.heldSince), 0)
 		r = r.later(&held)
 	}
 	return r

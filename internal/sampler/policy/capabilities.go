@@ -142,15 +142,24 @@ func (m media) check(c *wire.Content) *Refusal {
 	default:
 		return nil
 	}
+	video := isMedia(mimeType, "video/")
 	switch {
 	case m.noImages && (c.Type == wire.ContentImage || isMedia(mimeType, "image/")):
 		return refuse(ImagesDenied, "the sampling policy does not allow images")
+	case m.noImages && video:
+		return refuse(ImagesDenied, "the sampling policy does not allow images, which a video has")
+	case m.noImages && isPDF(mimeType):
+		return refuse(ImagesDenied, "the sampling policy does not allow images, which a PDF document may have")
 	case m.noAudio && (c.Type == wire.ContentAudio || isMedia(mimeType, "audio/")):
 		return refuse(AudioDenied, "the sampling policy does not allow audio")
+	case m.noAudio && video:
+		return refuse(AudioDenied, "the sampling policy does not allow audio, which a video has")
 	default:
 		return nil
 	}
 }
+
+func isPDF(mimeType string) bool { return isMedia(mimeType, "application/pdf") }
 
 // isMedia compares the beginning of a MIME type, in which case does not count.
 func isMedia(mimeType, kind string) bool {

@@ -25,7 +25,11 @@ func editStrings(raw json.RawMessage, which func(key string) bool, edit func(str
 		}
 		token := raw[at:end]
 		if next := afterSpace(raw, end); next < len(raw) && raw[next] == ':' {
-			takes = which(string(token[1 : len(token)-1]))
+			key, ok := unquote(token)
+			if !ok {
+				return raw, false
+			}
+			takes = which(key)
 			at = next + 1
 			continue
 		}

@@ -117,6 +117,9 @@ const (
 	TooManyInCall Reason = "RequestsPerCallExceeded"
 	// RequestTooLarge: the request has more bytes than the policy allows.
 	RequestTooLarge Reason = "RequestBytesExceeded"
+	// RedactionTooLarge: the policy's redaction would make a text too long, or
+	// replace too often.
+	RedactionTooLarge Reason = "RedactionTooLarge"
 )
 
 // Refusal is why a request is not answered. Message goes to the server, so it
@@ -227,7 +230,9 @@ func Decide(p *Policy, s Session, params *wire.SamplingParams) (*Decision, *Refu
 	}
 	d := &Decision{Candidates: p.candidates(first), Reason: reason, Params: *params}
 	d.Params.MaxTokens = maxTokens
-	p.redactRequest(d)
+	if refusal := p.redactRequest(d); refusal != nil {
+		return nil, refusal
+	}
 	p.bound(d, params)
 	return d, nil
 }

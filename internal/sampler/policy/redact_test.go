@@ -1,7 +1,10 @@
 package policy_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,6 +57,10 @@ func TestDecideRedactsWhatProvidersRead(t *testing.T) {
 		}
 		return c
 	}
+	blob := func(mimeType, data string) wire.Content {
+		return wire.Content{Type: wire.ContentResource, Resource: &wire.Resource{
+			URI: "u:", MIMEType: mimeType, Blob: base64.StdEncoding.EncodeToString([]byte(data))}}
+	}
 	type params = wire.SamplingParams
 	ofMail := func(n int) []policy.Redaction { return []policy.Redaction{{Rule: "mail", Count: n}} }
 	for name, tc := range map[string]struct {
@@ -91,6 +98,18 @@ func TestDecideRedactsWhatProvidersRead(t *testing.T) {
 				wire.Content{Type: wire.ContentResource, Resource: &wire.Resource{URI: "mailto:" + gone, Text: gone, MIMEType: "text/plain"}},
 				wire.Content{Type: wire.ContentResourceLink, URI: "mailto:" + gone, Name: gone},
 				wire.Content{Type: wire.ContentImage, MIMEType: "image/png", Data: "aGk="}))}}, ofMail(6)},
+		"texts that come as data, of whatever type, and no media": {testPolicy(redacting(mail)),
+			params{Messages: []wire.SamplingMessage{message("user", result("", blob("text/plain", a), blob("TEXT/x; charset=latin1", a+"\xe9"),
+				blob("application/json", `["`+a+`"]`), blob("", b), blob("image/png", a), blob("application/zip", a+"\xe9")))}},
+			params{Messages: []wire.SamplingMessage{message("user", result("", blob("text/plain", gone), blob("TEXT/x; charset=latin1", gone+"\xe9"),
+				blob("application/json", `["`+gone+`"]`), blob("", gone), blob("image/png", a), blob("application/zip", a+"\xe9")))}}, ofMail(4)},
+		"stop sequences": {testPolicy(redacting(mail)),
+			params{StopSequences: []string{a, "END"}}, params{StopSequences: []string{gone, "END"}}, ofMail(1)},
+		"stop sequences of which nothing is left": {testPolicy(redacting(config.RedactionRule{Name: "mail", Pattern: mail.Pattern})),
+			params{StopSequences: []string{a, "END"}}, params{StopSequences: []string{"END"}}, ofMail(1)},
+		"descriptions whose key is spelled in another way": {testPolicy(redacting(mail)),
+			params{Tools: []wire.Tool{{Name: "t", InputSchema: json.RawMessage(`{"descri\u0070tion":"of bob@example.com"}`)}}},
+			params{Tools: []wire.Tool{{Name: "t", InputSchema: json.RawMessage(`{"descri\u0070tion":"of [redacted]"}`)}}}, ofMail(1)},
 		"what describes tools, not what arguments are checked by": {testPolicy(redacting(mail)),
 			params{Tools: []wire.Tool{{Name: "t", Description: "writes to " + a, InputSchema: json.RawMessage(
 				`{"type":"object","description":"of bob@example.com","properties":{"description":{"type":"string","enum":["ann@example.com"],"examples":["bob@example.com"]}}}`)}}},
@@ -149,12 +168,58 @@ func TestRedactResult(t *testing.T) {
 		"what is no JSON stays for others to refuse": {testPolicy(redacting(mail)), answer(use(`{"to":"ann@example.com`)), answer(use(`{"to":"ann@example.com`)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			counts := compile(t, tc.policy).RedactResult(tc.result)
+			counts, refusal := compile(t, tc.policy).RedactResult(tc.result)
+			if refusal != nil {
+				t.Fatalf("refused: %+v", refusal)
+			}
 			if diff := cmp.Diff(tc.want, tc.result); diff != "" {
 				t.Errorf("result (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.wantCounts, counts); diff != "" {
 				t.Errorf("counts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// No pattern makes a text take much more memory than it has bytes.
+func TestRedactionThatReplacesTooMuchIsRefused(t *testing.T) {
+	digits := strings.Repeat("7", 2<<20)
+	short := strings.Repeat("7", 1000)
+	for name, tc := range map[string]struct {
+		replacement, text string
+		want              bool
+	}{
+		"long replacements":                 {strings.Repeat("x", 1024), digits, false},
+		"long replacements with a group":    {strings.Repeat("x", 1020) + "${0}", digits, false},
+		"too many replacements":             {"x", digits, false},
+		"too many replacements by a group":  {"${0}", digits, false},
+		"a thousand long ones":              {strings.Repeat("x", 1024), short, true},
+		"a thousand long ones with a group": {strings.Repeat("x", 1020) + "${0}", short, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rule := config.RedactionRule{Name: "digit", Pattern: `\d`, Replacement: tc.replacement, Direction: config.DirectionBoth}
+			p := compile(t, testPolicy(redacting(rule, mail)))
+			params := &wire.SamplingParams{MaxTokens: 1, Messages: []wire.SamplingMessage{message("user", text(tc.text), text(tc.text[:1]))}}
+			answer := &wire.SamplingResult{Content: []wire.Content{text(tc.text), text(tc.text[:1])}}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, asked := policy.Decide(p, policy.Session{}, params)
+			_, answered := p.RedactResult(answer)
+			runtime.ReadMemStats(&after)
+			for what, r := range map[string]*policy.Refusal{"request": asked, "answer": answered} {
+				switch {
+				case (r == nil) != tc.want:
+					t.Errorf("the %s got %+v, want it to pass: %v", what, r, tc.want)
+				case r != nil && (r.Code != wire.CodeRejected || r.Reason != policy.RedactionTooLarge):
+					t.Errorf("the %s got %+v, want %d %s", what, r, wire.CodeRejected, policy.RedactionTooLarge)
+				}
+			}
+			if !tc.want && len(answer.Content) > 0 {
+				t.Error("something of a refused answer is left")
+			}
+			if taken := (after.TotalAlloc - before.TotalAlloc) >> 20; taken > 150 {
+				t.Errorf("it took %d MB", taken)
 			}
 		})
 	}
