@@ -125,7 +125,11 @@ phase_chart() {
 
 phase_dataplane() {
 	need_compiler
-	hack/python.sh >/dev/null # the slow part of it, before the tests' deadline runs
+	# The slow parts of it, before the tests' deadline runs.
+	hack/redis.sh >/dev/null
+	hack/python.sh >/dev/null
+	hack/python.sh hack/demo/requirements-fastmcp.txt hack/peers/requirements-fastmcp-examples.txt >/dev/null
+	hack/python.sh hack/demo/small-model/requirements.txt >/dev/null
 	local list
 	list=$(packages dataplane)
 	# shellcheck disable=SC2086
