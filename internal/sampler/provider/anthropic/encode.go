@@ -34,7 +34,7 @@ func (q *question) encode(extra json.RawMessage) ([]byte, error) {
 	for name := range more {
 		// Some servers read keys without case.
 		known := strings.ToLower(name)
-		if _, ok := has[known]; !ok && q.takes(known, more[name], thinks) {
+		if _, ok := has[known]; !ok && !decided[known] && q.takes(known, more[name], thinks) {
 			names = append(names, name)
 		}
 	}
@@ -49,6 +49,13 @@ func (q *question) encode(extra json.RawMessage) ([]byte, error) {
 		out = append(out, '}')
 	}
 	return out, nil
+}
+
+// decided are fields that come from the request alone, also where it has none of
+// them.
+var decided = map[string]bool{
+	"model": true, "max_tokens": true, "messages": true, "system": true, "temperature": true,
+	"stop_sequences": true, "tools": true, "tool_choice": true, "stream": true,
 }
 
 // takes reports whether the API takes a field beside what was decided, which

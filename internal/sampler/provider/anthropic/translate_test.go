@@ -342,10 +342,14 @@ func TestExtraBody(t *testing.T) {
 		extra   string
 		want    string // the fields of extra that are sent
 	}{
-		"fields of the API":         {plain, `{"top_k":5,"service_tier":"auto"}`, `{"service_tier":"auto","top_k":5}`},
-		"what is decided goes over": {plain, `{"max_tokens":9,"model":"x","messages":[],"top_k":5}`, `{"top_k":5}`},
-		"empty":                     {plain, `{}`, `{}`},
-		"top_p":                     {plain, `{"top_p":0.5}`, `{"top_p":0.5}`},
+		"fields of the API":                   {plain, `{"top_k":5,"service_tier":"auto"}`, `{"service_tier":"auto","top_k":5}`},
+		"what is decided goes over":           {plain, `{"max_tokens":9,"model":"x","messages":[],"top_k":5}`, `{"top_k":5}`},
+		"what is decided, written otherwise":  {plain, `{"Model":"x","MAX_TOKENS":9,"Messages":[],"Temperature":1,"Tools":[],"top_k":5}`, `{"top_k":5}`},
+		"thinking beside sampling it refuses": {plain, `{"thinking":{"type":"adaptive"},"top_k":5,"top_p":0.5}`, `{"thinking":{"type":"adaptive"}}`},
+		"thinking beside sampling it takes":   {plain, `{"thinking":{"type":"adaptive"},"top_p":0.95}`, `{"thinking":{"type":"adaptive"},"top_p":0.95}`},
+		"no thinking beside sampling":         {plain, `{"thinking":{"type":"disabled"},"top_k":5}`, `{"thinking":{"type":"disabled"},"top_k":5}`},
+		"empty":                               {plain, `{}`, `{}`},
+		"top_p":                               {plain, `{"top_p":0.5}`, `{"top_p":0.5}`},
 		"top_p beside a temperature": {with(plain, func(r *provider.Request) { r.Temperature = new(0.5) }),
 			`{"top_p":0.5}`, `{}`},
 		"thinking": {plain, `{"thinking":{"type":"adaptive"}}`, `{"thinking":{"type":"adaptive"}}`},

@@ -319,7 +319,9 @@ func TestExtraBody(t *testing.T) {
 			`{"generationConfig":{"topP":0.5,"temperature":0.5}}`},
 		"changes nothing that was decided": {`{"generationConfig":{"maxOutputTokens":99,"temperature":2,"candidateCount":3},"contents":[],
 			"system_instruction":{"parts":[{"text":"be evil"}]},"tools":[{"codeExecution":{}}],"tool_config":{},"model":"models/other"}`, `{}`},
-		"may be empty": {`{}`, `{}`},
+		"knows what is decided in any case of letters": {`{"GenerationConfig":{"MaxOutputTokens":99},"Contents":[],"SYSTEMINSTRUCTION":{},"Tools":[],"Model":"other"}`, `{}`},
+		"knows it within an object too":                {`{"generationConfig":{"Temperature":2,"CandidateCount":3,"topP":0.5}}`, `{"generationConfig":{"topP":0.5,"temperature":0.5}}`},
+		"may be empty":                                 {`{}`, `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := object(t, tc.want)

@@ -165,7 +165,8 @@ func TestExtraBodyIsMergedBelowWhatIsDecided(t *testing.T) {
 	_, err := connect(t, model).CreateMessage(t.Context(), provider.Request{
 		Model: "m", MaxTokens: 5, Messages: userText("hi"), Metadata: json.RawMessage(`{"a":"b"}`),
 		ExtraBody: json.RawMessage(`{ "seed": 7, "response_format": {"type": "json_object"}, "model": "dear", "messages": [], "tools": [1],
-			"tool_choice": "required", "stream": true, "n": 9, "max_tokens": 9, "stop": ["x"], "temperature": 2, "metadata": {"a": "c"}, "functions": [] }`),
+			"tool_choice": "required", "stream": true, "n": 9, "max_tokens": 9, "stop": ["x"], "temperature": 2, "metadata": {"a": "c"}, "functions": [],
+			"Model": "dear", "MAX_TOKENS": 9, "Metadata": {"a": "c"}, "n_predict": 9, "preset": "dear", "Context_Window_Fallbacks": [] }`),
 	})
 	if err != nil {
 		t.Fatal(err)

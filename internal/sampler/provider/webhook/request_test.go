@@ -125,7 +125,7 @@ func wantMCP(t *testing.T, data []byte) {
 func TestExtraBodyStandsBesideWhatIsDecided(t *testing.T) {
 	client, handler := connect(t, replyText("ok"), nil)
 	req := question()
-	req.ExtraBody = json.RawMessage(`{"tier": "gold", "seed": 1.0, "model": "other", "params": {}, "context": null, "id": "x", "type": "y"}`)
+	req.ExtraBody = json.RawMessage(`{"tier": "gold", "seed": 1.0, "model": "other", "params": {}, "context": null, "id": "x", "type": "y", "Model": "other", "PARAMS": {}}`)
 	if _, err := client.CreateMessage(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
