@@ -31,14 +31,14 @@ type Capabilities struct {
 	// +kubebuilder:validation:Maximum=1024
 	MaxTools int32 `json:"maxTools,omitempty"`
 
-	// images says whether requests may hold images, also in results of tools.
-	// Omitted means Allow.
+	// images says whether requests may hold images, also in results of tools, and
+	// PDF documents. Videos need images and audio. Omitted means Allow.
 	// +optional
 	// +kubebuilder:default=Allow
 	Images Permission `json:"images,omitempty"`
 
 	// audio says whether requests may hold audio, also in results of tools.
-	// Omitted means Deny.
+	// Videos need images and audio. Omitted means Deny.
 	// +optional
 	// +kubebuilder:default=Deny
 	Audio Permission `json:"audio,omitempty"`
