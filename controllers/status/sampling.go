@@ -215,7 +215,7 @@ func failingTodo(why, policy string) string {
 	switch {
 	case strings.HasPrefix(why, "HTTP 404"):
 		return "check the names of the models, and the provider's baseURL, in " + policy
-	case strings.Contains(why, "no chat completion"), strings.Contains(why, "redirects"):
+	case strings.HasPrefix(why, "its answer is no "), strings.Contains(why, "web page"), strings.Contains(why, "redirects"):
 		return "check the provider's baseURL in " + policy
 	default:
 		return "look at the provider's own state; samplers see by themselves when it is well again"
