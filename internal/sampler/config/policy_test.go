@@ -55,6 +55,18 @@ func TestValidateNamesWhatIsWrongWithAPolicy(t *testing.T) {
 		"a bearer token for Azure":  {provider(func(p *config.Provider) { p.Headers[0].Name = "Authorization" }), nil},
 		"a handler without address": {func(p *config.Policy) { other(config.ProviderWebhook, "")(p); p.Providers[0].BaseURL = "" }, []string{"policy.providers[0].baseURL: is missing: type Webhook needs the address"}},
 		"Azure without address":     {provider(func(p *config.Provider) { p.BaseURL = "" }), []string{"policy.providers[0].baseURL: is missing: Azure needs"}},
+		"Azure's whole address": {provider(func(p *config.Provider) { p.BaseURL = "https://x.openai.azure.com/openai/deployments/gpt-4o" }),
+			[]string{`policy.providers[0].baseURL: ends with "/openai/deployments/gpt-4o"`}},
+		"OpenAI's whole address": {provider(func(p *config.Provider) { p.OpenAI.Azure, p.BaseURL = nil, "https://h/v1/chat/completions/" }),
+			[]string{`policy.providers[0].baseURL: ends with "/chat/completions"`}},
+		"Anthropic's whole address": {func(p *config.Policy) {
+			other(config.ProviderAnthropic, "x-team")(p)
+			p.Providers[0].BaseURL = "https://api.anthropic.com/v1/messages"
+		}, []string{`policy.providers[0].baseURL: ends with "/messages"`}},
+		"Gemini's whole address": {func(p *config.Policy) {
+			other(config.ProviderGoogleGenAI, "x-team")(p)
+			p.Providers[0].BaseURL = "https://h/v1beta/models/gemini:generateContent"
+		}, []string{`policy.providers[0].baseURL: ends with "/models/gemini:generateContent"`}},
 		"Azure without a version":   {provider(func(p *config.Provider) { p.OpenAI.Azure.APIVersion = "" }), []string{"policy.providers[0].openAI.azure.apiVersion: is missing"}},
 		"Azure with a query":        {provider(func(p *config.Provider) { p.OpenAI.Azure.APIVersion = "1&x=y" }), []string{`policy.providers[0].openAI.azure.apiVersion: is "1&x=y"`}},
 		"Azure with a project":      {provider(func(p *config.Provider) { p.OpenAI.Project = "p" }), []string{"policy.providers[0].openAI.azure: has neither"}},
@@ -113,6 +125,8 @@ func TestValidateNamesWhatIsWrongWithAPolicy(t *testing.T) {
 		"a long pattern":              {rule(func(r *config.RedactionRule) { r.Pattern = strings.Repeat("x", 1025) }), []string{"policy.redaction[0].pattern: has 1025 characters"}},
 		"a pattern with look-around":  {rule(func(r *config.RedactionRule) { r.Pattern = "(?=sk-secret)" }), []string{"policy.redaction[0].pattern: is no regular expression of RE2 (invalid or unsupported Perl syntax)"}},
 		"a pattern of nothing":        {rule(func(r *config.RedactionRule) { r.Pattern = "(x*)" }), []string{"policy.redaction[0].pattern: matches the empty text"}},
+		"a pattern of a boundary":     {rule(func(r *config.RedactionRule) { r.Pattern = `(^|\b)+` }), []string{"policy.redaction[0].pattern: matches the empty text only"}},
+		"a boundary and a text":       {rule(func(r *config.RedactionRule) { r.Pattern = `\b(x)\b` }), nil},
 		"a group of that name":        {rule(func(r *config.RedactionRule) { r.Pattern, r.Replacement = "(?P<a>x)", "${a}$$b" }), nil},
 		"a group that is not there":   {rule(func(r *config.RedactionRule) { r.Replacement = "$1x" }), []string{`policy.redaction[0].replacement: names the group "1x"`, "${1}"}},
 		"a group above the last":      {rule(func(r *config.RedactionRule) { r.Replacement = "$2" }), []string{`policy.redaction[0].replacement: names the group "2"`}},

@@ -60,6 +60,9 @@ func (p *Provider) validate(found *problems, at string) {
 	switch {
 	case p.BaseURL != "":
 		found.url(at+".baseURL", p.BaseURL, "https://llm.example.com/v1")
+		if end := ownPath(p); end != "" {
+			found.add(at+".baseURL", "ends with %q, which is added for each request: remove that part", end)
+		}
 	case p.Type == ProviderWebhook:
 		found.add(at+".baseURL", "is missing: type %s needs the address of your handler, like https://handler.example.com/sampling", ProviderWebhook)
 	case p.OpenAI != nil && p.OpenAI.Azure != nil:
@@ -314,6 +317,8 @@ func (r *RedactionRule) validate(found *problems, at string) {
 	switch {
 	case err != nil:
 		found.add(at+".pattern", "is no regular expression of RE2 (%s): correct it; RE2 has no look-around and no back references", syntaxError(err))
+	case takesNothing(r.Pattern):
+		found.add(at+".pattern", "matches the empty text only, so that nothing is replaced: write one that takes at least one character")
 	case re.MatchString(""):
 		found.add(at+".pattern", "matches the empty text, so the replacement would stand between all characters: write one that takes at least one, like + for *")
 	default:
