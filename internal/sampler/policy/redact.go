@@ -16,7 +16,7 @@ import (
 // take all memory.
 const (
 	maxGrowth       = 4 << 20
-	maxReplacements = 1 << 20
+	maxReplacements = 1 << 18
 	// maxIndexes bounds what is kept of matches whose groups are needed.
 	maxIndexes = 1 << 20
 )
