@@ -83,8 +83,8 @@ func TestExplainSaysWhyAModelIsChosen(t *testing.T) {
 
 func TestExplainListsTheLimitsThatAreSet(t *testing.T) {
 	all := config.SamplingLimits{
-		Concurrent: 1, RequestsPerMinute: 2, TokensPerMinute: 3, TokensPerDay: 4,
-		PerSession:      config.SessionLimits{Concurrent: 5, RequestsPerMinute: 6, TokensPerMinute: 7, TokensPerDay: 8},
+		Concurrent: 1, RequestsPerMinute: 2, TokensPerMinute: 3000, TokensPerDay: 4000,
+		PerSession:      config.SessionLimits{Concurrent: 5, RequestsPerMinute: 6, TokensPerMinute: 7000, TokensPerDay: 8000},
 		RequestsPerCall: 9, RequestBytes: 1000, Timeout: config.Duration(60e9), QueueTimeout: new(config.Duration),
 	}
 	r := explained(t, explain.Question{Policy: testPolicy(func(p *config.Policy) { p.Limits = all }), Params: asking(""), InCall: 9})
@@ -93,8 +93,8 @@ func TestExplainListsTheLimitsThatAreSet(t *testing.T) {
 		got = append(got, l.Name+" "+l.Value)
 	}
 	want := []string{
-		"concurrent 1", "requestsPerMinute 2", "tokensPerMinute 3", "tokensPerDay 4",
-		"perSession.concurrent 5", "perSession.requestsPerMinute 6", "perSession.tokensPerMinute 7", "perSession.tokensPerDay 8",
+		"concurrent 1", "requestsPerMinute 2", "tokensPerMinute 3000", "tokensPerDay 4000",
+		"perSession.concurrent 5", "perSession.requestsPerMinute 6", "perSession.tokensPerMinute 7000", "perSession.tokensPerDay 8000",
 		"requestsPerCall 9", "requestBytes 1000", "timeout 1m0s", "queueTimeout 0s",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -120,9 +120,9 @@ func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (d
 	if e.limiter == nil {
 		return func(int64) {}, nil
 	}
-	size := estimate(&d.Params)
+	size := policy.Estimate(&d.Params)
 	begin := time.Now()
-	lease, err := e.limiter.Acquire(ctx, limits.Ask{Session: o.session, Likely: size.likely, Most: size.most})
+	lease, err := e.limiter.Acquire(ctx, limits.Ask{Session: o.session, Likely: size.Likely, Most: size.Most})
 	o.queued = time.Since(begin)
 	if err == nil && ctx.Err() != nil { // its turn came as its time ended
 		lease.Done(0)

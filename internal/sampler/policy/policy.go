@@ -115,6 +115,9 @@ const (
 	UnknownHint Reason = "UnknownHint"
 	// TooManyInCall: one call asks for more than the policy allows.
 	TooManyInCall Reason = "RequestsPerCallExceeded"
+	// LimitTooSmall: the request alone is likely to use more tokens than one of
+	// the limits on them.
+	LimitTooSmall Reason = "TokenLimitTooSmall"
 	// RequestTooLarge: the request has more bytes than the policy allows.
 	RequestTooLarge Reason = "RequestBytesExceeded"
 	// RedactionTooLarge: the policy's redaction would make a text too long, or
@@ -234,5 +237,8 @@ func Decide(p *Policy, s Session, params *wire.SamplingParams) (*Decision, *Refu
 		return nil, refusal
 	}
 	p.bound(d, params)
+	if refusal := p.checkTokens(d); refusal != nil {
+		return nil, refusal
+	}
 	return d, nil
 }

@@ -111,7 +111,8 @@ func (c *Client) connect(base *url.URL) {
 			opts = append(opts, option.WithProject(c.options.Project))
 		}
 	}
-	c.client.Options = append(opts, option.WithBaseURL(base.String()))
+	opts = append(opts, option.WithBaseURL(base.String()))
+	c.client.Options = opts
 	models := base.JoinPath("models")
 	models.RawQuery = query.Encode()
 	c.modelsURL = models.String()
