@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/test/bench/peer"
@@ -23,6 +24,8 @@ func runRole(ctx context.Context, args []string) error {
 		handler = &peer.Server{}
 	case len(args) == 1 && args[0] == "model":
 		handler = peer.Model()
+		// It stands for a model without a delay: one processor answers soonest.
+		runtime.GOMAXPROCS(1)
 	case len(args) == 2 && args[0] == "reverse":
 		target, err := url.Parse(args[1])
 		if err != nil {
