@@ -44,7 +44,7 @@ check: ## generate + fmt + lint, and fail if that changed a file
 
 .PHONY: build
 build: ## Build bin/manager, bin/sampler and bin/kubectl-mcp
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: images
 images: ## Build the container images with docker, or with buildah where no docker daemon answers

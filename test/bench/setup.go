@@ -49,7 +49,7 @@ func newSetup(ctx context.Context, samplerBinary, more string) (_ *setup, err er
 	}
 	if s.sampler == "" {
 		s.sampler = filepath.Join(s.dir, "sampler")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.sampler, "./cmd/sampler")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags=-s -w", "-o", s.sampler, "./cmd/sampler")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("build the sampler (from the root of the checkout): %w\n%s", err, out)
