@@ -127,6 +127,7 @@ func (h *Handler) relayScanned(ctx context.Context, out *callerWriter, events *s
 			if taken = in.take(e); taken {
 				kept = keep(kept[:0], e)
 				raw = kept
+				out.linger() // a caller who only gets the header has no use for it yet
 			}
 		}
 		if _, err := out.Write(raw); err != nil {
