@@ -78,31 +78,37 @@ func testFallbackToAHandlerAndLimits(t *testing.T) {
 	s.wantRecords(t, server)
 }
 
-// wantRecords reads the audit records in the log of a server's sampler.
+// wantRecords waits for the audit records in the log of a server's sampler, which
+// are written when the answers are on their way.
 func (s *space) wantRecords(t *testing.T, server *mcpv1alpha1.MCPServer) {
 	t.Helper()
 	pods, _ := s.samplers(t, server, 1)
-	log, err := theCluster.logs(t.Context(), s.name, pods[0].Name, &corev1.PodLogOptions{})
-	must(t, err)
-	if strings.Contains(log, strings.TrimPrefix(signingKey, "whsec_")) || strings.Contains(log, "Boats float") {
-		t.Error("the log holds a key or what was said")
-	}
-	decisions := map[string]int{}
-	for line := range strings.Lines(log) {
-		var record struct {
-			Type, Decision, Reason, Policy, Provider string
-			Attempts                                 []struct{ Provider, Error string }
+	eventually(t, 30*time.Second, "records of answers and refusals", func(ctx context.Context) error {
+		log, err := theCluster.logs(ctx, s.name, pods[0].Name, &corev1.PodLogOptions{})
+		if err != nil {
+			return err
 		}
-		if json.Unmarshal([]byte(line), &record) != nil || record.Type != "audit" {
-			continue
+		if strings.Contains(log, strings.TrimPrefix(signingKey, "whsec_")) || strings.Contains(log, "Boats float") {
+			t.Fatal("the log holds a key or what was said")
 		}
-		decisions[record.Decision+" "+record.Reason]++
-		if record.Decision == "answered" && (record.Policy != "policy" || record.Provider != handler ||
-			len(record.Attempts) == 0 || record.Attempts[len(record.Attempts)-1].Error != "") {
-			t.Errorf("the record does not say who answered: %s", line)
+		decisions := map[string]int{}
+		for line := range strings.Lines(log) {
+			var record struct {
+				Type, Decision, Reason, Policy, Provider string
+				Attempts                                 []struct{ Provider, Error string }
+			}
+			if json.Unmarshal([]byte(line), &record) != nil || record.Type != "audit" {
+				continue
+			}
+			decisions[record.Decision+" "+record.Reason]++
+			if record.Decision == "answered" && (record.Policy != "policy" || record.Provider != handler ||
+				len(record.Attempts) == 0 || record.Attempts[len(record.Attempts)-1].Error != "") {
+				t.Fatalf("the record does not say who answered: %s", line)
+			}
 		}
-	}
-	if decisions["answered DefaultModel"] == 0 || decisions["refused LimitExceeded"] == 0 {
-		t.Errorf("records of %v, want answers and refusals", decisions)
-	}
+		if decisions["answered DefaultModel"] == 0 || decisions["refused LimitExceeded"] == 0 {
+			return fmt.Errorf("records of %v", decisions)
+		}
+		return nil
+	})
 }
