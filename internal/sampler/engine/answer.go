@@ -150,8 +150,8 @@ func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (d
 
 func limitText(x *limits.Exceeded) string {
 	if x.Needs > 0 {
-		return fmt.Sprintf("the sampling policy's limit %s is %d, and the request alone may use %d tokens: ask for a lower maxTokens, or with less text",
-			x.Limit, x.Max, x.Needs)
+		// Decide refuses that: the limit was lowered since.
+		return policy.TooSmall(string(x.Limit), x.Max, x.Needs)
 	}
 	text := fmt.Sprintf("the sampling policy's limit %s (%d) is used up", x.Limit, x.Max)
 	if x.RetryAfter <= 0 {

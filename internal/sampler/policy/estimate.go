@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
@@ -114,9 +115,14 @@ func (p *Policy) checkTokens(d *Decision) *Refusal {
 			likely = Estimate(&d.Params).Likely
 		}
 		if likely > limit.max {
-			return refuse(LimitTooSmall, "the sampling policy's limit %s is %d, and the request alone may use %d tokens: ask for a lower maxTokens, or with less text",
-				limit.name, limit.max, likely)
+			return &Refusal{Code: wire.CodeRejected, Reason: LimitTooSmall, Message: TooSmall(limit.name, limit.max, likely)}
 		}
 	}
 	return nil
+}
+
+// TooSmall is what a server is told whose request alone is above a limit on tokens.
+func TooSmall(limit string, most, likely int64) string {
+	return fmt.Sprintf("the sampling policy's limit %s is %d, and the request alone may use %d tokens: ask for a lower maxTokens, or with less text",
+		limit, most, likely)
 }

@@ -140,10 +140,6 @@ func (c *Client) Probe(ctx context.Context) error {
 // failure classifies an error of the client. The HTTP client's own reasons not to
 // send something are passed on.
 func failure(ctx context.Context, resp *http.Response, err error) *provider.Error {
-	var known *provider.Error
-	if errors.As(err, &known) {
-		return known
-	}
 	if resp != nil && resp.StatusCode >= 300 && ctx.Err() == nil {
 		return provider.FromResponse(resp, errorType(err))
 	}

@@ -20,10 +20,6 @@ const longestRetryDelay = 24 * time.Hour
 
 // failure classifies an error of the SDK, whose texts quote the answer.
 func failure(ctx context.Context, resp *http.Response, err error) *provider.Error {
-	var known *provider.Error
-	if errors.As(err, &known) {
-		return known
-	}
 	if resp == nil {
 		return provider.FromTransport(ctx, err)
 	}

@@ -161,10 +161,6 @@ func newID() string { return "msg_" + rand.Text() }
 // noAnswer classifies an error of the HTTP client. The address stays out of the
 // cause: a query may hold what others must not read.
 func noAnswer(ctx context.Context, err error) *provider.Error {
-	var known *provider.Error
-	if errors.As(err, &known) { // a header, or certificates, that cannot be read
-		return known
-	}
 	var where *url.Error
 	if errors.As(err, &where) {
 		err = where.Err
