@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -52,7 +53,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{}, fmt.Errorf("list MCPServers: %w", err)
 	}
 
-	plan := resolve.Policy(policy, policies.Items, names(servers.Items))
+	plan := resolve.Policy(policy, policies.Items, present(servers.Items))
 	next := status.Policy(status.PolicyInput{Policy: policy, Plan: plan, Servers: servers.Items, Now: r.opts.now()})
 	err := r.writeStatus(ctx, policy, next)
 	if apierrors.IsConflict(err) {
@@ -74,12 +75,12 @@ func (r *PolicyReconciler) writeStatus(ctx context.Context, policy *mcpv1alpha1.
 	return nil
 }
 
-// names leaves out servers that are going.
-func names(servers []mcpv1alpha1.MCPServer) []string {
-	out := make([]string, 0, len(servers))
+// present leaves out servers that are going.
+func present(servers []mcpv1alpha1.MCPServer) []metav1.Object {
+	out := make([]metav1.Object, 0, len(servers))
 	for i := range servers {
 		if servers[i].DeletionTimestamp.IsZero() {
-			out = append(out, servers[i].Name)
+			out = append(out, &servers[i])
 		}
 	}
 	return out

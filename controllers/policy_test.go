@@ -79,7 +79,7 @@ func TestOldestPolicyGovernsAndTheNextOneFollows(t *testing.T) {
 	b.policy("b", "demo")
 	policy := &mcpv1alpha1.SamplingPolicy{}
 	b.condition(policy, "b", mcpv1alpha1.ConditionAccepted, metav1.ConditionFalse, mcpv1alpha1.ReasonConflicted)
-	if diff := cmp.Diff([]mcpv1alpha1.Conflict{{Target: "demo", Policy: "a"}}, policy.Status.Conflicts); diff != "" {
+	if diff := cmp.Diff([]mcpv1alpha1.TargetProblem{{Target: "demo", Reason: "Conflicted", Policy: "a"}}, policy.Status.Problems); diff != "" {
 		t.Errorf("conflicts (-want +got):\n%s", diff)
 	}
 	b.condition(policy, "a", mcpv1alpha1.ConditionAccepted, metav1.ConditionTrue, mcpv1alpha1.ReasonAccepted)

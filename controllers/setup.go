@@ -109,7 +109,7 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 	}
 	err = indexer.IndexField(ctx, &mcpv1alpha1.SamplingPolicy{}, indexTarget, func(obj client.Object) []string {
 		if policy, ok := obj.(*mcpv1alpha1.SamplingPolicy); ok {
-			return resolve.Targets(policy)
+			return resolve.NamedTargets(policy)
 		}
 		return nil
 	})
@@ -185,7 +185,7 @@ func targetsOfPolicy(_ context.Context, obj client.Object) []reconcile.Request {
 		return nil
 	}
 	var out []reconcile.Request
-	for _, name := range resolve.Targets(policy) {
+	for _, name := range resolve.NamedTargets(policy) {
 		out = append(out, request(policy.Namespace, name))
 	}
 	return out
@@ -198,7 +198,7 @@ func (r *PolicyReconciler) rivals(ctx context.Context, obj client.Object) []reco
 		return nil
 	}
 	var out []reconcile.Request
-	for _, name := range resolve.Targets(policy) {
+	for _, name := range resolve.NamedTargets(policy) {
 		out = append(out, r.targeting(ctx, policy.Namespace, name)...)
 	}
 	return out

@@ -42,6 +42,12 @@ const (
 	ReasonObjectRefused = "ObjectRefused"
 	// ReasonConflicted means that other policies govern every target.
 	ReasonConflicted = "Conflicted"
+	// ReasonOverridden means that a target which a policy selects is governed by
+	// one that names it. It is a reason in status.problems only.
+	ReasonOverridden = "Overridden"
+	// ReasonPodSecurity means that a pod would ask for more than the operator lets
+	// pods of MCPServers have, or the namespace's Pod Security level allows.
+	ReasonPodSecurity = "PodSecurity"
 	// ReasonTargetNotFound means that none of the targets is there.
 	ReasonTargetNotFound = "TargetNotFound"
 	// ReasonInvalidPolicy means that the samplers would refuse the policy.
@@ -82,6 +88,9 @@ const (
 	ReasonUnschedulable = "Unschedulable"
 	// ReasonPodsRefused means that the cluster refuses to create the pods.
 	ReasonPodsRefused = "PodsRefused"
+	// ReasonQuotaExceeded means that a ResourceQuota of the namespace leaves no
+	// room for the pods.
+	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonSamplerCrashing means that the sampler's container ends again and
 	// again.
 	ReasonSamplerCrashing = "SamplerCrashing"
@@ -106,6 +115,9 @@ const (
 	ReasonServerUnreachable = "ServerUnreachable"
 	// ReasonNotMCP means that what answers is no MCP server.
 	ReasonNotMCP = "NotMCP"
+	// ReasonWrongEra means that the server speaks MCP, but not in the era of the
+	// protocol that the spec wants.
+	ReasonWrongEra = "WrongEra"
 )
 
 // Reasons for SamplingReady and Programmed.
@@ -133,6 +145,9 @@ const (
 	ReasonProviderUnreachable = "ProviderUnreachable"
 	// ReasonProviderFailing means that a provider answers with errors.
 	ReasonProviderFailing = "ProviderFailing"
+	// ReasonModelNotFound means that a provider does not know a model that the
+	// policy names.
+	ReasonModelNotFound = "ModelNotFound"
 	// ReasonLimitStoreUnreachable means that the store of the limits does not
 	// answer, and that the policy refuses all requests then.
 	ReasonLimitStoreUnreachable = "LimitStoreUnreachable"

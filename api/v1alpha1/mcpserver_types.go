@@ -56,6 +56,7 @@ type MCPServerList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.transport) || !has(self.transport.type) || self.transport.type != 'Stdio' || (has(self.container) && has(self.container.command) && self.container.command.size() > 0)",message="a server with transport type Stdio needs spec.container.command: the command that starts it, as its image's own is not known here"
 // +kubebuilder:validation:XValidation:rule="has(self.container) || !has(self.replicas)",message="spec.replicas is for spec.container: scale the workload of the server itself, or set spec.sampler.replicas for the samplers"
 // +kubebuilder:validation:XValidation:rule="has(self.container) || !has(self.podTemplate)",message="spec.podTemplate is for spec.container: for the sampler's pods write spec.sampler.podTemplate"
+// +kubebuilder:validation:XValidation:rule="has(self.container) || !has(self.access) || !has(self.access.egress) || self.access.egress == 'Open'",message="spec.access.egress is for spec.container: bound the egress of a server that somebody else runs where it runs"
 type MCPServerSpec struct {
 	// transport is how the server speaks MCP. Omitted means Streamable HTTP.
 	// +optional
@@ -109,6 +110,12 @@ type MCPServerSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
 	AllowedOrigins []Origin `json:"allowedOrigins,omitempty"`
+
+	// access says who may connect to the server, and where the server may connect
+	// to.
+	// +optional
+	// +kubebuilder:default={}
+	Access Access `json:"access,omitzero"`
 
 	// limits bound what callers and the server can make each sampler pod hold.
 	// What is above is refused with an error that says so.

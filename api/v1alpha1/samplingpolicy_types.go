@@ -46,17 +46,24 @@ type SamplingPolicyList struct {
 // +kubebuilder:validation:XValidation:rule="self.models.allowed.exists(m, m.name == self.models.default)",message="spec.models.default must be the name of one of spec.models.allowed: add it there, or choose a default that is listed"
 // +kubebuilder:validation:XValidation:rule="self.models.allowed.all(m, self.providers.exists(p, p.name == m.provider))",message="every spec.models.allowed[].provider must be the name of one of spec.providers: add the provider, or correct the name"
 // +kubebuilder:validation:XValidation:rule="!has(self.models.fallbacks) || self.models.fallbacks.all(f, self.models.allowed.exists(m, m.name == f))",message="every spec.models.fallbacks must be the name of one of spec.models.allowed: add the model there, or correct the name"
+// +kubebuilder:validation:XValidation:rule="has(self.targetRefs) || has(self.targetSelector)",message="say which MCPServers the policy is for: spec.targetRefs names them, spec.targetSelector selects them by their labels ({} selects all of the namespace)"
 type SamplingPolicySpec struct {
-	// targetRefs names the MCPServers of this namespace that the policy is for.
-	// Where several policies name the same server the oldest wins, then the
-	// first by name; status says so. 1 to 64 items.
-	// +required
+	// targetRefs names MCPServers of this namespace that the policy is for. A
+	// policy that names a server wins over those that select it; where several do
+	// the same the oldest wins, then the first by name; status says so. 1 to 64
+	// items.
+	// +optional
 	// +listType=map
 	// +listMapKey=kind
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	TargetRefs []TargetRef `json:"targetRefs"`
+	TargetRefs []TargetRef `json:"targetRefs,omitempty"`
+
+	// targetSelector selects MCPServers of this namespace by their labels, beside
+	// those that targetRefs names. {} selects all of them. Omitted selects none.
+	// +optional
+	TargetSelector *LabelSelector `json:"targetSelector,omitempty"`
 
 	// mode says who answers when the caller itself declares sampling. Always
 	// answers here; Fallback leaves it to the caller if the caller can answer
@@ -152,12 +159,13 @@ type SamplingPolicyStatus struct {
 	// +optional
 	Targets TargetCounts `json:"targets"`
 
-	// conflicts lists the targets that another policy governs, at most 16.
+	// problems are the targets that this policy does not govern, or whose
+	// samplers have not loaded it, the first 16 by name.
 	// +optional
 	// +listType=map
 	// +listMapKey=target
 	// +kubebuilder:validation:MaxItems=16
-	Conflicts []Conflict `json:"conflicts,omitempty"`
+	Problems []TargetProblem `json:"problems,omitempty"`
 
 	// conditions are Accepted and Programmed.
 	// +optional
@@ -176,15 +184,31 @@ type TargetCounts struct {
 	// programmed is the number of those whose samplers have all loaded it.
 	// +optional
 	Programmed int32 `json:"programmed"`
+
+	// conflicted is the number of servers that it names or selects and another
+	// policy governs.
+	// +optional
+	Conflicted int32 `json:"conflicted"`
 }
 
-// Conflict names a target that another policy governs.
-type Conflict struct {
+// TargetProblem says what is wrong with one target.
+type TargetProblem struct {
 	// target is the name of the MCPServer.
 	// +required
 	Target string `json:"target"`
 
-	// policy is the name of the SamplingPolicy that governs it.
+	// reason is one word for it: Conflicted (another policy of the same rank wins),
+	// Overridden (another policy names what this one only selects), TargetNotFound,
+	// or that of the server's condition SamplingReady.
 	// +required
-	Policy string `json:"policy"`
+	Reason string `json:"reason"`
+
+	// policy is the name of the SamplingPolicy that governs the target, where it is
+	// another one.
+	// +optional
+	Policy string `json:"policy,omitempty"`
+
+	// message says what to do about it.
+	// +optional
+	Message string `json:"message,omitempty"`
 }

@@ -105,7 +105,7 @@ func Server(in Input) Plan {
 		plan.Refusals = append(plan.Refusals, *refusal)
 	}
 
-	winner, losers := Governing(server.Name, in.Policies)
+	winner, losers := Governing(server, in.Policies)
 	plan.Losers = losers
 	if winner == nil {
 		return plan

@@ -37,9 +37,9 @@ func TestServer(t *testing.T) {
 func TestPolicy(t *testing.T) {
 	golden.Run(t, "testdata/policy", func(t *testing.T, in golden.Documents) any {
 		policies := golden.All[mcpv1alpha1.SamplingPolicy](t, in, "SamplingPolicy")
-		var servers []string
+		var servers []metav1.Object
 		for _, s := range golden.All[mcpv1alpha1.MCPServer](t, in, "MCPServer") {
-			servers = append(servers, s.Name)
+			servers = append(servers, &s)
 		}
 		return resolve.Policy(&policies[0], policies, servers)
 	})
@@ -72,12 +72,12 @@ func TestTheOrderOfPoliciesDoesNotMatter(t *testing.T) {
 	for _, order := range [][]mcpv1alpha1.SamplingPolicy{
 		{old, young, young2}, {young2, young, old}, {young, old, young2},
 	} {
-		winner, losers := resolve.Governing("demo", order)
+		winner, losers := resolve.Governing(&metav1.ObjectMeta{Name: "demo"}, order)
 		if winner.Name != "z" || len(losers) != 2 || losers[0] != "a" || losers[1] != "b" {
 			t.Errorf("winner %s, losers %v; want z and [a b]", winner.Name, losers)
 		}
 	}
-	if winner, losers := resolve.Governing("other", []mcpv1alpha1.SamplingPolicy{old}); winner != nil || losers != nil {
+	if winner, losers := resolve.Governing(&metav1.ObjectMeta{Name: "other"}, []mcpv1alpha1.SamplingPolicy{old}); winner != nil || losers != nil {
 		t.Errorf("a server that nobody targets has winner %v, losers %v", winner, losers)
 	}
 }

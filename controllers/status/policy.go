@@ -12,8 +12,8 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 )
 
-// maxConflicts is how many conflicts the API lets a status hold.
-const maxConflicts = 16
+// maxProblems is how many problems the API lets a status hold.
+const maxProblems = 16
 
 // PolicyInput is everything that the status of a SamplingPolicy depends on.
 type PolicyInput struct {
@@ -37,10 +37,11 @@ func Policy(in PolicyInput) mcpv1alpha1.SamplingPolicyStatus {
 	out := mcpv1alpha1.SamplingPolicyStatus{
 		ObservedGeneration: in.Policy.Generation,
 		Targets: mcpv1alpha1.TargetCounts{
-			Attached:   int32(len(in.Plan.Governs)),                //nolint:gosec // at most 64 targets
-			Programmed: int32(len(in.Plan.Governs) - len(waiting)), //nolint:gosec // at most 64 targets
+			Attached:   int32(len(in.Plan.Governs)),                //nolint:gosec // as many as there are servers
+			Programmed: int32(len(in.Plan.Governs) - len(waiting)), //nolint:gosec // the same
+			Conflicted: int32(len(in.Plan.Conflicts)), //nolint:gosec // the same
 		},
-		Conflicts: in.Plan.Conflicts[:min(len(in.Plan.Conflicts), maxConflicts)],
+		Problems: problems(in),
 	}
 	c := newConditions(in.Policy.Status.Conditions, in.Policy.Generation, in.Now)
 	accepted := policyAccepted(in.Plan)
@@ -48,6 +49,19 @@ func Policy(in PolicyInput) mcpv1alpha1.SamplingPolicyStatus {
 	c.set(mcpv1alpha1.ConditionProgrammed, policyProgrammed(in, accepted, waiting))
 	out.Conditions = c.list
 	return out
+}
+
+// problems lists the targets that the policy does not reach.
+func problems(in PolicyInput) []mcpv1alpha1.TargetProblem {
+	var out []mcpv1alpha1.TargetProblem
+	for _, c := range in.Plan.Conflicts {
+		reason := mcpv1alpha1.ReasonConflicted
+		if c.Overridden {
+			reason = mcpv1alpha1.ReasonOverridden
+		}
+		out = append(out, mcpv1alpha1.TargetProblem{Target: c.Target, Reason: reason, Policy: c.Policy})
+	}
+	return out[:min(len(out), maxProblems)]
 }
 
 func loadedBy(in PolicyInput, server string) bool {

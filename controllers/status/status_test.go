@@ -104,13 +104,13 @@ func TestPolicy(t *testing.T) {
 	golden.Run(t, "testdata/policy", func(t *testing.T, in golden.Documents) any {
 		policies := golden.All[mcpv1alpha1.SamplingPolicy](t, in, "SamplingPolicy")
 		servers := golden.All[mcpv1alpha1.MCPServer](t, in, "MCPServer")
-		var names []string
-		for _, s := range servers {
-			names = append(names, s.Name)
+		there := make([]metav1.Object, 0, len(servers))
+		for i := range servers {
+			there = append(there, &servers[i])
 		}
 		return status.Policy(status.PolicyInput{
 			Policy:  &policies[0],
-			Plan:    resolve.Policy(&policies[0], policies, names),
+			Plan:    resolve.Policy(&policies[0], policies, there),
 			Servers: servers,
 			Now:     now,
 		})
