@@ -16,7 +16,7 @@ import (
 
 // foreign are the fields with a type of Kubernetes. Their own description is
 // ours; what is below them is not.
-var foreign = []string{"env", "envFrom", "resources", "securityContext", "volumeMounts"}
+var foreign = []string{"conditions", "env", "envFrom", "resources", "securityContext", "volumeMounts"}
 
 func main() {
 	flag.Parse()
