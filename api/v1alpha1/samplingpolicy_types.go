@@ -49,9 +49,8 @@ type SamplingPolicyList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.targetRefs) || has(self.targetSelector)",message="say which MCPServers the policy is for: spec.targetRefs names them, spec.targetSelector selects them by their labels ({} selects all of the namespace)"
 type SamplingPolicySpec struct {
 	// targetRefs names MCPServers of this namespace that the policy is for. A
-	// policy that names a server wins over those that select it; where several do
-	// the same the oldest wins, then the first by name; status says so. 1 to 64
-	// items.
+	// policy that names a server wins over those that select it, then the oldest,
+	// then the first by name. 1 to 64 items.
 	// +optional
 	// +listType=map
 	// +listMapKey=kind
@@ -197,9 +196,9 @@ type TargetProblem struct {
 	// +required
 	Target string `json:"target"`
 
-	// reason is one word for it: Conflicted (another policy of the same rank wins),
-	// Overridden (another policy names what this one only selects), TargetNotFound,
-	// or that of the server's condition SamplingReady.
+	// reason is Conflicted (another policy of the same rank wins), Overridden
+	// (another policy names what this one only selects), TargetNotFound, or that of
+	// the server's condition SamplingReady.
 	// +required
 	Reason string `json:"reason"`
 

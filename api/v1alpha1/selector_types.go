@@ -5,9 +5,8 @@ import (
 )
 
 // LabelSelector selects objects by their labels: those that meet every one of
-// its requirements. One that is empty selects all. It is Kubernetes' own
-// LabelSelector with bounds, so that what can never match is refused when it is
-// written.
+// its requirements. It is Kubernetes' own LabelSelector with bounds, so that what
+// can never match is refused when it is written.
 type LabelSelector struct {
 	// matchLabels are labels that an object must have, with these values. At most
 	// 16 items.

@@ -69,8 +69,13 @@ func walk(node any, inside bool) {
 
 func properties(node any, inside bool) {
 	fields, _ := node.(map[string]any)
+	root := fields["apiVersion"] != nil && fields["kind"] != nil // which are Kubernetes' own
 	for name, field := range fields {
 		schema, _ := field.(map[string]any)
+		if root && (name == "apiVersion" || name == "kind") {
+			walk(schema, true)
+			continue
+		}
 		if inside || !slices.Contains(foreign, name) {
 			walk(schema, inside)
 			continue

@@ -27,6 +27,8 @@ spec:
   schema:
     description: Ours. All of it.
     properties:
+      apiVersion:
+        description: Theirs. Cut.
       command:
         description: Ours too. All of it.
       env:
@@ -37,12 +39,21 @@ spec:
             description:
               description: A field of that name. Cut.
               type: string
+      kind:
+        description: Theirs. Cut.
+      spec:
+        description: Ours. All of it.
+        properties:
+          kind:
+            description: Ours. All of it.
 `
 	const want = `---
 spec:
   schema:
     description: Ours. All of it.
     properties:
+      apiVersion:
+        description: Theirs.
       command:
         description: Ours too. All of it.
       env:
@@ -53,6 +64,13 @@ spec:
             description:
               description: A field of that name.
               type: string
+      kind:
+        description: Theirs.
+      spec:
+        description: Ours. All of it.
+        properties:
+          kind:
+            description: Ours. All of it.
 `
 	file := filepath.Join(t.TempDir(), "crd.yaml")
 	if err := os.WriteFile(file, []byte(in), 0o600); err != nil {
