@@ -44,7 +44,8 @@ func (p *pacer) next(key types.NamespacedName, what string) time.Duration {
 	}
 	switch elapsed := p.now().Sub(since.at); {
 	case elapsed < 3*time.Second:
-		return 500 * time.Millisecond
+		// A change takes a tenth of a second. Many at once share what may be asked.
+		return max(100*time.Millisecond, time.Duration(len(p.pending))*time.Millisecond)
 	case elapsed < 15*time.Second:
 		return time.Second
 	case elapsed < time.Minute:

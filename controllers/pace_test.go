@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,21 +21,29 @@ func TestPaceSlowsDownAndNeverStops(t *testing.T) {
 		what string
 		want time.Duration
 	}{
-		{0, "a", 500 * time.Millisecond},
-		{2 * time.Second, "a", 500 * time.Millisecond},
+		{0, "a", 100 * time.Millisecond},
+		{2 * time.Second, "a", 100 * time.Millisecond},
 		{5 * time.Second, "a", time.Second},
 		{30 * time.Second, "a", 3 * time.Second},
 		{2 * time.Minute, "a", 10 * time.Second},
 		{24 * time.Hour, "a", 30 * time.Second},
-		{25 * time.Hour, "b", 500 * time.Millisecond}, // something else
+		{25 * time.Hour, "b", 100 * time.Millisecond}, // something else
 		{26 * time.Hour, "", settledInterval},
-		{27 * time.Hour, "b", 500 * time.Millisecond}, // it began anew
+		{27 * time.Hour, "b", 100 * time.Millisecond}, // it began anew
 	} {
 		clock = begin.Add(tc.at)
 		if got := p.next(key, tc.what); got != tc.want {
 			t.Errorf("after %s of %q: %s, want %s", tc.at, tc.what, got, tc.want)
 		}
 	}
+	for i := range 999 {
+		p.next(types.NamespacedName{Name: "other", Namespace: strconv.Itoa(i)}, "a")
+	}
+	if got := p.next(key, "c"); got != time.Second {
+		t.Errorf("one of 1000 is asked again after %s, want a second", got)
+	}
+	clear(p.pending)
+	p.next(key, "c")
 	p.forget(key)
 	if len(p.pending) != 0 {
 		t.Errorf("%d servers are still remembered", len(p.pending))

@@ -29,13 +29,17 @@ import (
 // missing or refused. After mostTouches of them it leaves that to the kubelet,
 // until there is another configuration: nobody has to write a pod for ever because
 // a key is wrong. All that has to be remembered for that stands in the annotation
-// itself: hash, then count and time of the last repetition.
+// itself: hash, count of the repetitions, and time of the last touch.
+//
+// A touch too many does harm: after each look at a pod the kubelet does not look at
+// it again before it has relisted all containers, which it does once a second. So
+// the next change would wait for that.
 
 // touch is the value of the annotation, taken apart.
 type touch struct {
 	hash  string
 	count int
-	at    time.Time // zero for the first one
+	at    time.Time
 }
 
 func parseTouch(value string) touch {
@@ -45,19 +49,16 @@ func parseTouch(value string) touch {
 		return t
 	}
 	count, err := strconv.Atoi(parts[1])
-	seconds, err2 := strconv.ParseInt(parts[2], 10, 64)
+	ms, err2 := strconv.ParseInt(parts[2], 10, 64)
 	if err != nil || err2 != nil || count < 0 {
 		return t
 	}
-	t.count, t.at = count, time.Unix(seconds, 0)
+	t.count, t.at = count, time.UnixMilli(ms)
 	return t
 }
 
 func (t touch) String() string {
-	if t.count == 0 {
-		return t.hash
-	}
-	return fmt.Sprintf("%s.%d.%d", t.hash, t.count, t.at.Unix())
+	return fmt.Sprintf("%s.%d.%d", t.hash, t.count, t.at.UnixMilli())
 }
 
 // spent says that a pod has been touched often enough for a configuration.
@@ -66,7 +67,7 @@ func (t touch) spent(hash string) bool { return t.hash == hash && t.count >= mos
 // next returns the touch that follows, and how long to wait before it.
 func (t touch) next(hash string, now time.Time) (touch, time.Duration) {
 	if t.hash != hash {
-		return touch{hash: hash}, 0
+		return touch{hash: hash, at: now}, 0
 	}
 	following := touch{hash: hash, count: t.count + 1, at: now}
 	wait := t.at.Add(touchInterval(t.count)).Sub(now)
@@ -99,7 +100,7 @@ func (r *ServerReconciler) announce(ctx context.Context, pods []corev1.Pod, hash
 		if !there || !samplerRuns(pod) || parseTouch(value).hash == hash {
 			continue
 		}
-		if err := r.touch(ctx, pod, touch{hash: hash}); err != nil {
+		if err := r.touch(ctx, pod, touch{hash: hash, at: r.opts.now()}); err != nil {
 			problems = append(problems, err)
 		}
 		touched = append(touched, pod.Name)

@@ -18,16 +18,18 @@ func TestTouchNext(t *testing.T) {
 		want     string
 		wantWait time.Duration
 	}{
-		"a pod that was never touched":                     {"", "hash", 0},
-		"a pod that was touched for another configuration": {"other", "hash", 0},
-		"a repetition for another configuration":           {"other.7.1800000000", "hash", 0},
-		"the first repetition comes at once":               {"hash", "hash.1.1800000000", 0},
-		"the next one after a second":                      {"hash.1.1800000000", "hash.2.1800000000", time.Second},
-		"when a second has passed":                         {"hash.1.1799999999", "hash.2.1800000000", 0},
-		"later ones after ten seconds":                     {"hash.10.1799999997", "hash.11.1800000000", 7 * time.Second},
-		"a configuration that comes after the last one":    {"other.16.1800000000", "hash", 0},
-		"a clock that was set back":                        {"hash.1.1900000000", "hash.2.1800000000", time.Second},
-		"a value that somebody else wrote":                 {"hash.x.y", "hash.1.1800000000", 0},
+		"a pod that was never touched":                     {"", "hash.0.1800000000000", 0},
+		"a pod that was touched for another configuration": {"other.0.1800000000000", "hash.0.1800000000000", 0},
+		"a repetition for another configuration":           {"other.7.1800000000000", "hash.0.1800000000000", 0},
+		"the first repetition comes after a second":        {"hash.0.1799999999800", "hash.1.1800000000000", 800 * time.Millisecond},
+		"the next one too":                                 {"hash.1.1800000000000", "hash.2.1800000000000", time.Second},
+		"when a second has passed":                         {"hash.1.1799999999000", "hash.2.1800000000000", 0},
+		"later ones after ten seconds":                     {"hash.10.1799999997000", "hash.11.1800000000000", 7 * time.Second},
+		"a configuration that comes after the last one":    {"other.16.1800000000000", "hash.0.1800000000000", 0},
+		"a clock that was set back":                        {"hash.1.1900000000000", "hash.2.1800000000000", time.Second},
+		"an earlier release wrote no time":                 {"hash", "hash.1.1800000000000", 0},
+		"and later seconds":                                {"hash.1.1800000000", "hash.2.1800000000000", 0},
+		"a value that somebody else wrote":                 {"hash.x.y", "hash.1.1800000000000", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, wait := parseTouch(tc.value).next("hash", now)
@@ -115,7 +117,7 @@ func TestWhichPodsAreTouched(t *testing.T) {
 			ConfigHash: "HASH", Files: []statusz.File{{Path: "f", State: statusz.CredentialLoaded}}, Server: statusz.Server{State: statusz.ServerUnauthorized},
 		}, want: true},
 		"the server wants its callers' credentials":  {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Server: statusz.Server{State: statusz.ServerUnauthorized}}},
-		"a key is missing, and it was touched often": {annotation: "HASH.16.1800000000", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}},
+		"a key is missing, and it was touched often": {annotation: "HASH.16.1800000000000", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}},
 		"it is behind, but it is going":              {annotation: "other", report: &statusz.Report{ConfigHash: "other"}, going: true},
 		"nobody knows what it has, nothing is new":   {annotation: "HASH"},
 	} {

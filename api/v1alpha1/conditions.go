@@ -164,5 +164,5 @@ const FieldOwner = "mcp-sampling-operator"
 
 // AnnotationConfigHash is put on sampler pods to make the kubelet look at their
 // configuration at once; its value is the hash that they are to load, followed
-// by a count and a time where one look was not enough.
+// by a count and a time, as one look is not always enough.
 const AnnotationConfigHash = "mcp-sampling.dev/config-hash"

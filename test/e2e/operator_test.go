@@ -23,6 +23,7 @@ import (
 // operator is looked at and uninstalled.
 func TestOperator(t *testing.T) {
 	t.Run("a policy change reaches an open session", testPolicyChange)
+	t.Run("fifty policy changes under calls", testPolicyLatency)
 	t.Run("side by side", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T){
 			"servers of every SDK get their answers":    testEverySDK,
