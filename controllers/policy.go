@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -17,71 +18,99 @@ import (
 
 // +kubebuilder:rbac:groups=mcp-sampling.dev,resources=samplingpolicies/status,verbs=patch
 
-// PolicyReconciler says in the status of a SamplingPolicy what it achieves. It
+// PolicyReconciler says in the status of each SamplingPolicy what it achieves. It
 // changes nothing else: policies are carried out by the reconciler of the servers
 // that they govern.
+//
+// One pass is over all policies of a namespace. What one achieves depends on all
+// of them and on all servers, so that a pass over each alone would do the same
+// work as often as there are policies.
 type PolicyReconciler struct {
 	client client.Client
 	opts   Options
 
+	pace    *spacing
 	written *writes
 	events  *eventSink
 }
 
-// Reconcile does one pass over one SamplingPolicy.
+// Reconcile does one pass over the SamplingPolicies of the namespace of the
+// request, which has no name.
 func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	policy := &mcpv1alpha1.SamplingPolicy{}
-	if err := r.client.Get(ctx, req.NamespacedName, policy); err != nil {
-		if apierrors.IsNotFound(err) {
-			r.written.forget(req.NamespacedName)
-			return ctrl.Result{}, nil
-		}
-		return ctrl.Result{}, fmt.Errorf("get SamplingPolicy: %w", err)
+	r.pace.begin(req.Namespace)
+	policies, err := policiesIn(ctx, r.client, req.Namespace, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	if !policy.DeletionTimestamp.IsZero() {
+	if len(policies) == 0 {
+		r.pace.forget(req.Namespace)
 		return ctrl.Result{}, nil
 	}
-	if !r.written.seen(policy) {
-		return ctrl.Result{RequeueAfter: staleRetry}, nil
-	}
-	policies := &mcpv1alpha1.SamplingPolicyList{}
-	if err := r.client.List(ctx, policies, client.InNamespace(req.Namespace)); err != nil {
-		return ctrl.Result{}, fmt.Errorf("list SamplingPolicies: %w", err)
-	}
 	servers := &mcpv1alpha1.MCPServerList{}
-	if err := r.client.List(ctx, servers, client.InNamespace(req.Namespace)); err != nil {
+	if err := r.client.List(ctx, servers, client.InNamespace(req.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list MCPServers: %w", err)
 	}
-
-	plan := resolve.Policy(policy, policies.Items, present(servers.Items))
-	next := status.Policy(status.PolicyInput{Policy: policy, Plan: plan, Servers: servers.Items, Now: r.opts.now()})
-	err := r.writeStatus(ctx, policy, next)
-	if apierrors.IsConflict(err) {
-		return ctrl.Result{RequeueAfter: staleRetry}, nil
+	there, byName := present(servers.Items)
+	var result ctrl.Result
+	var problems []error
+	for i, plan := range resolve.Policies(policies, there) {
+		policy := &policies[i]
+		switch {
+		case !policy.DeletionTimestamp.IsZero():
+			continue
+		case !r.written.seen(policy):
+			result.RequeueAfter = staleRetry
+			continue
+		}
+		next := status.Policy(status.PolicyInput{Policy: policy, Plan: plan, Servers: byName, Now: r.opts.now()})
+		err := r.writeStatus(ctx, policy, next)
+		if apierrors.IsConflict(err) {
+			result.RequeueAfter = staleRetry
+			continue
+		}
+		problems = append(problems, err)
 	}
-	return ctrl.Result{}, err
+	if err := errors.Join(problems...); err != nil {
+		return ctrl.Result{}, err
+	}
+	return result, nil
 }
 
+// writeStatus writes the status if it has changed. The policy is the cache's own
+// and stays as it is.
 func (r *PolicyReconciler) writeStatus(ctx context.Context, policy *mcpv1alpha1.SamplingPolicy, next mcpv1alpha1.SamplingPolicyStatus) error {
-	earlier := policy.Status
+	if equality.Semantic.DeepEqual(policy.Status, next) {
+		return nil
+	}
 	updated := policy.DeepCopy()
 	updated.Status = next
-	changed, err := patchStatus(ctx, r.client, policy, updated, equality.Semantic.DeepEqual(earlier, next))
+	changed, err := patchStatus(ctx, r.client, policy, updated, false)
 	if err != nil || !changed {
 		return err
 	}
 	r.written.remember(updated)
-	r.events.record(updated, policyEvents(earlier, next))
+	r.events.record(updated, policyEvents(policy.Status, next))
 	return nil
 }
 
-// present leaves out servers that are going.
-func present(servers []mcpv1alpha1.MCPServer) []metav1.Object {
-	out := make([]metav1.Object, 0, len(servers))
+// present returns the servers that are not going.
+func present(servers []mcpv1alpha1.MCPServer) (list []metav1.Object, byName map[string]*mcpv1alpha1.MCPServer) {
+	list = make([]metav1.Object, 0, len(servers))
+	byName = make(map[string]*mcpv1alpha1.MCPServer, len(servers))
 	for i := range servers {
-		if servers[i].DeletionTimestamp.IsZero() {
-			out = append(out, &servers[i])
+		if s := &servers[i]; s.DeletionTimestamp.IsZero() {
+			list = append(list, s)
+			byName[s.Name] = s
 		}
 	}
-	return out
+	return list, byName
+}
+
+// policiesIn returns the SamplingPolicies of a namespace.
+func policiesIn(ctx context.Context, from client.Reader, namespace string, opts ...client.ListOption) ([]mcpv1alpha1.SamplingPolicy, error) {
+	list := &mcpv1alpha1.SamplingPolicyList{}
+	if err := from.List(ctx, list, append(opts, client.InNamespace(namespace))...); err != nil {
+		return nil, fmt.Errorf("list SamplingPolicies: %w", err)
+	}
+	return list.Items, nil
 }

@@ -43,6 +43,7 @@ type Observer interface {
 // ServerReconciler makes an MCPServer be as it says.
 type ServerReconciler struct {
 	client   client.Client
+	confirm  *confirmer
 	applier  *apply.Applier
 	observer Observer
 	opts     Options
@@ -55,7 +56,9 @@ type ServerReconciler struct {
 
 // snapshot is what one pass starts from.
 type snapshot struct {
-	server   *mcpv1alpha1.MCPServer
+	server *mcpv1alpha1.MCPServer
+	// policies are all of the namespace. They are the cache's own and stay as they
+	// are.
 	policies []mcpv1alpha1.SamplingPolicy
 	service  *corev1.Service
 }
@@ -80,9 +83,16 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		return ctrl.Result{RequeueAfter: staleRetry}, nil
 	}
 
-	plan := resolve.Server(resolve.Input{
-		Server: snap.server, Policies: snap.policies, Service: snap.service, ClusterDomain: r.opts.ClusterDomain,
-	})
+	plan := r.plan(snap)
+	if moves(plan, snap.server.Status.SamplingPolicy) {
+		switch snap, err = r.confirm.confirm(ctx, snap); {
+		case errors.Is(err, errUnsteady):
+			return ctrl.Result{RequeueAfter: staleRetry}, nil
+		case err != nil || snap == nil:
+			return ctrl.Result{}, err
+		}
+		plan = r.plan(snap)
+	}
 	objects, err := build.For(snap.server, plan, r.opts.Build)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -134,11 +144,11 @@ func (r *ServerReconciler) gather(ctx context.Context, key types.NamespacedName)
 	if !server.DeletionTimestamp.IsZero() {
 		return nil, nil
 	}
-	policies := &mcpv1alpha1.SamplingPolicyList{}
-	if err := r.client.List(ctx, policies, client.InNamespace(key.Namespace)); err != nil {
-		return nil, fmt.Errorf("list SamplingPolicies: %w", err)
+	policies, err := policiesIn(ctx, r.client, key.Namespace, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, err
 	}
-	snap := &snapshot{server: server, policies: policies.Items}
+	snap := &snapshot{server: server, policies: policies}
 	if source := server.Spec.Service; source != nil {
 		service := &corev1.Service{}
 		err := r.client.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: source.Name}, service)
@@ -150,6 +160,12 @@ func (r *ServerReconciler) gather(ctx context.Context, key types.NamespacedName)
 		}
 	}
 	return snap, nil
+}
+
+func (r *ServerReconciler) plan(snap *snapshot) resolve.Plan {
+	return resolve.Server(resolve.Input{
+		Server: snap.server, Policies: snap.policies, Service: snap.service, ClusterDomain: r.opts.ClusterDomain,
+	})
 }
 
 // children reads what the earlier passes have made and what became of it.

@@ -24,7 +24,6 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/apply"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/observe"
-	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 )
 
 // Options are the same for all servers.
@@ -50,15 +49,15 @@ func (o Options) now() time.Time {
 	return o.Now()
 }
 
-// Fields that the cache is indexed by.
-const (
-	indexService = "spec.service.name"
-	indexTarget  = "spec.targetRefs.name"
-)
+// indexService is a field that the cache is indexed by.
+const indexService = "spec.service.name"
 
 // concurrency is how many servers are worked on at the same time. A pass waits
 // mostly for samplers that do not answer.
 const concurrency = 8
+
+// namespaces is how many namespaces' policies are looked at at the same time.
+const namespaces = 4
 
 // Setup adds both reconcilers to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
@@ -74,6 +73,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	recorder := mgr.GetEventRecorder(mcpv1alpha1.FieldOwner)
 	servers := &ServerReconciler{
 		client:   mgr.GetClient(),
+		confirm:  &confirmer{live: mgr.GetAPIReader()},
 		applier:  apply.New(mgr.GetClient(), mcpv1alpha1.FieldOwner),
 		observer: opts.Observer,
 		opts:     opts,
@@ -88,6 +88,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	policies := &PolicyReconciler{
 		client:  mgr.GetClient(),
 		opts:    opts,
+		pace:    newSpacing(opts.now),
 		written: newWrites(opts.now),
 		events:  newEventSink(recorder, opts.now),
 	}
@@ -107,28 +108,19 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 	if err != nil {
 		return fmt.Errorf("index MCPServers by Service: %w", err)
 	}
-	err = indexer.IndexField(ctx, &mcpv1alpha1.SamplingPolicy{}, indexTarget, func(obj client.Object) []string {
-		if policy, ok := obj.(*mcpv1alpha1.SamplingPolicy); ok {
-			return resolve.NamedTargets(policy)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("index SamplingPolicies by target: %w", err)
-	}
 	return nil
 }
 
 func (r *ServerReconciler) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("mcpserver").
-		For(&mcpv1alpha1.MCPServer{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&mcpv1alpha1.MCPServer{}, builder.WithPredicates(specOrLabels)).
 		Owns(&appsv1.Deployment{}).
 		Owns(&corev1.Service{}).
 		Owns(&corev1.ConfigMap{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(serverOfPod), builder.WithPredicates(podChanged)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.serversBehind), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
-		Watches(&mcpv1alpha1.SamplingPolicy{}, handler.EnqueueRequestsFromMapFunc(targetsOfPolicy), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&mcpv1alpha1.SamplingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.targetsOfPolicy), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(r.opts.controller(concurrency)).
 		Complete(r)
 }
@@ -136,10 +128,9 @@ func (r *ServerReconciler) setup(mgr ctrl.Manager) error {
 func (r *PolicyReconciler) setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("samplingpolicy").
-		For(&mcpv1alpha1.SamplingPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&mcpv1alpha1.SamplingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&mcpv1alpha1.MCPServer{}, handler.EnqueueRequestsFromMapFunc(r.policiesOf), builder.WithPredicates(attachmentChanged)).
-		WithOptions(r.opts.controller(1)).
+		Watches(&mcpv1alpha1.SamplingPolicy{}, r.namespaceOf(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&mcpv1alpha1.MCPServer{}, r.namespaceOf(), builder.WithPredicates(attachmentChanged)).
+		WithOptions(r.opts.controller(namespaces)).
 		Complete(r)
 }
 
@@ -177,52 +168,6 @@ func (r *ServerReconciler) serversBehind(ctx context.Context, service client.Obj
 	return out
 }
 
-// targetsOfPolicy is called for the policy as it was and as it is, so that a
-// server that is no longer a target hears of it too.
-func targetsOfPolicy(_ context.Context, obj client.Object) []reconcile.Request {
-	policy, ok := obj.(*mcpv1alpha1.SamplingPolicy)
-	if !ok {
-		return nil
-	}
-	var out []reconcile.Request
-	for _, name := range resolve.NamedTargets(policy) {
-		out = append(out, request(policy.Namespace, name))
-	}
-	return out
-}
-
-// rivals returns the policies that name a target of the given one.
-func (r *PolicyReconciler) rivals(ctx context.Context, obj client.Object) []reconcile.Request {
-	policy, ok := obj.(*mcpv1alpha1.SamplingPolicy)
-	if !ok {
-		return nil
-	}
-	var out []reconcile.Request
-	for _, name := range resolve.NamedTargets(policy) {
-		out = append(out, r.targeting(ctx, policy.Namespace, name)...)
-	}
-	return out
-}
-
-// policiesOf returns the policies that name an MCPServer.
-func (r *PolicyReconciler) policiesOf(ctx context.Context, server client.Object) []reconcile.Request {
-	return r.targeting(ctx, server.GetNamespace(), server.GetName())
-}
-
-func (r *PolicyReconciler) targeting(ctx context.Context, namespace, server string) []reconcile.Request {
-	list := &mcpv1alpha1.SamplingPolicyList{}
-	err := r.client.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{indexTarget: server})
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "List SamplingPolicies of a server")
-		return nil
-	}
-	out := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		out = append(out, request(namespace, list.Items[i].Name))
-	}
-	return out
-}
-
 func request(namespace, name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}
 }
@@ -238,18 +183,5 @@ var podChanged = predicate.Funcs{
 		return before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
 			!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
 			!equality.Semantic.DeepEqual(before.Status, after.Status)
-	},
-}
-
-// attachmentChanged leaves out what a policy's status does not depend on.
-var attachmentChanged = predicate.Funcs{
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*mcpv1alpha1.MCPServer)
-		after, ok2 := e.ObjectNew.(*mcpv1alpha1.MCPServer)
-		if !ok || !ok2 {
-			return false
-		}
-		return before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
-			!equality.Semantic.DeepEqual(before.Status.SamplingPolicy, after.Status.SamplingPolicy)
 	},
 }

@@ -141,6 +141,7 @@ func (b *bench) reconciler() *ServerReconciler {
 	opts := testOptions
 	return &ServerReconciler{
 		client:   b.Client,
+		confirm:  &confirmer{live: b.Client},
 		applier:  apply.New(b.Client, mcpv1alpha1.FieldOwner),
 		observer: b.observer,
 		opts:     opts,

@@ -121,7 +121,10 @@ func checkPolicy(data []byte) string {
 	if policy.APIVersion != mcpv1alpha1.GroupVersion.String() {
 		return "apiVersion is " + policy.APIVersion
 	}
-	return resolve.Policy(&policy, nil, nil).Problem
+	if _, err := resolve.EffectivePolicy(&policy); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 func checkServer(data []byte) string {

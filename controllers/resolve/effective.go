@@ -25,6 +25,9 @@ func EffectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (*config.Policy, error)
 func effectivePolicy(policy *mcpv1alpha1.SamplingPolicy) (*config.Policy, mounts, error) {
 	var needs mounts
 	spec := &policy.Spec
+	if _, err := compile(spec.TargetSelector); err != nil {
+		return nil, mounts{}, err
+	}
 	out := config.Policy{
 		Name:         policy.Name,
 		Mode:         config.Mode(spec.Mode),

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,31 +45,40 @@ func RankOf(policy *mcpv1alpha1.SamplingPolicy, server metav1.Object) Rank {
 // another one silently takes over while somebody repairs a typing error would
 // be a surprise.
 func Governing(server metav1.Object, policies []mcpv1alpha1.SamplingPolicy) (winner *mcpv1alpha1.SamplingPolicy, losers []string) {
-	type candidate struct {
-		rank   Rank
-		policy *mcpv1alpha1.SamplingPolicy
-	}
-	var candidates []candidate
+	var all []candidate
 	for i := range policies {
 		p := &policies[i]
 		if rank := RankOf(p, server); rank != NotTargeted && p.DeletionTimestamp.IsZero() {
-			candidates = append(candidates, candidate{rank, p})
+			all = append(all, candidate{rank, p})
 		}
 	}
-	if len(candidates) == 0 {
+	if len(all) == 0 {
 		return nil, nil
 	}
-	slices.SortFunc(candidates, func(a, b candidate) int {
-		return cmp.Or(
-			cmp.Compare(b.rank, a.rank),
-			a.policy.CreationTimestamp.Compare(b.policy.CreationTimestamp.Time),
-			cmp.Compare(a.policy.Name, b.policy.Name),
-		)
-	})
-	for _, c := range candidates[1:] {
+	slices.SortFunc(all, candidate.before)
+	for _, c := range all[1:] {
 		losers = append(losers, c.policy.Name)
 	}
-	return candidates[0].policy, losers
+	return all[0].policy, losers
+}
+
+// candidate is a policy that targets a certain server.
+type candidate struct {
+	rank   Rank
+	policy *mcpv1alpha1.SamplingPolicy
+}
+
+// before is negative if c wins over other.
+func (c candidate) before(other candidate) int {
+	return cmp.Or(cmp.Compare(other.rank, c.rank), byAge(c.policy, other.policy))
+}
+
+// byAge orders policies of the same rank.
+func byAge(a, b *mcpv1alpha1.SamplingPolicy) int {
+	return cmp.Or(
+		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+		cmp.Compare(a.Name, b.Name),
+	)
 }
 
 // NamedTargets returns the names of the servers that a policy names, sorted, each
@@ -90,9 +100,27 @@ func isServer(ref mcpv1alpha1.TargetRef) bool {
 }
 
 func selects(selector *mcpv1alpha1.LabelSelector, of map[string]string) bool {
+	for key, value := range selector.MatchLabels {
+		if has, ok := of[key]; !ok || has != string(value) {
+			return false // most often, and without the work below
+		}
+	}
+	compiled, _ := compile(selector)
+	return compiled.Matches(labels.Set(of))
+}
+
+// compile returns a selector that selects nothing beside the error for what
+// Kubernetes takes for no selector, which the API server refuses but for a few
+// odd keys.
+func compile(selector *mcpv1alpha1.LabelSelector) (labels.Selector, error) {
+	if selector == nil {
+		return labels.Nothing(), nil
+	}
 	compiled, err := metav1.LabelSelectorAsSelector(LabelSelector(selector))
-	// The API server refuses what cannot be compiled; here it selects nothing.
-	return err == nil && compiled.Matches(labels.Set(of))
+	if err != nil {
+		return labels.Nothing(), fmt.Errorf("spec.targetSelector: %w", err)
+	}
+	return compiled, nil
 }
 
 // LabelSelector returns Kubernetes' own form of a selector.
@@ -109,62 +137,4 @@ func LabelSelector(from *mcpv1alpha1.LabelSelector) *metav1.LabelSelector {
 		out.MatchExpressions = append(out.MatchExpressions, requirement)
 	}
 	return out
-}
-
-// Conflict is a target that another policy governs.
-type Conflict struct {
-	Target string `json:"target"`
-	// Policy governs it.
-	Policy string `json:"policy"`
-	// Overridden says that it does because it names the target, which this policy
-	// only selects.
-	Overridden bool `json:"overridden,omitempty"`
-}
-
-// PolicyPlan is what a policy achieves.
-type PolicyPlan struct {
-	// Governs are the servers that it governs, sorted.
-	Governs []string `json:"governs,omitempty"`
-	// Conflicts are the targets that others govern, sorted by target.
-	Conflicts []Conflict `json:"conflicts,omitempty"`
-	// Missing are the servers that it names and that are not there, sorted.
-	Missing []string `json:"missing,omitempty"`
-	// Problem says why samplers would refuse the policy; empty if they take it.
-	Problem string `json:"problem,omitempty"`
-}
-
-// Policy plans one policy among all policies of its namespace, with the servers
-// there that are not going.
-func Policy(policy *mcpv1alpha1.SamplingPolicy, all []mcpv1alpha1.SamplingPolicy, servers []metav1.Object) PolicyPlan {
-	var plan PolicyPlan
-	there := map[string]bool{}
-	for _, server := range servers {
-		name := server.GetName()
-		there[name] = true
-		rank := RankOf(policy, server)
-		if rank == NotTargeted {
-			continue
-		}
-		winner, _ := Governing(server, all)
-		switch {
-		case winner == nil: // the policy is being deleted
-		case winner.Name == policy.Name:
-			plan.Governs = append(plan.Governs, name)
-		default:
-			plan.Conflicts = append(plan.Conflicts, Conflict{
-				Target: name, Policy: winner.Name, Overridden: RankOf(winner, server) > rank,
-			})
-		}
-	}
-	slices.Sort(plan.Governs)
-	slices.SortFunc(plan.Conflicts, func(a, b Conflict) int { return cmp.Compare(a.Target, b.Target) })
-	for _, name := range NamedTargets(policy) {
-		if !there[name] {
-			plan.Missing = append(plan.Missing, name)
-		}
-	}
-	if _, _, err := effectivePolicy(policy); err != nil {
-		plan.Problem = err.Error()
-	}
-	return plan
 }

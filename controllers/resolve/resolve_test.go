@@ -41,7 +41,7 @@ func TestPolicy(t *testing.T) {
 		for _, s := range golden.All[mcpv1alpha1.MCPServer](t, in, "MCPServer") {
 			servers = append(servers, &s)
 		}
-		return resolve.Policy(&policies[0], policies, servers)
+		return resolve.Policies(policies, servers)[0]
 	})
 }
 

@@ -105,13 +105,15 @@ func TestPolicy(t *testing.T) {
 		policies := golden.All[mcpv1alpha1.SamplingPolicy](t, in, "SamplingPolicy")
 		servers := golden.All[mcpv1alpha1.MCPServer](t, in, "MCPServer")
 		there := make([]metav1.Object, 0, len(servers))
+		byName := map[string]*mcpv1alpha1.MCPServer{}
 		for i := range servers {
 			there = append(there, &servers[i])
+			byName[servers[i].Name] = &servers[i]
 		}
 		return status.Policy(status.PolicyInput{
 			Policy:  &policies[0],
-			Plan:    resolve.Policy(&policies[0], policies, there),
-			Servers: servers,
+			Plan:    resolve.Policies(policies, there)[0],
+			Servers: byName,
 			Now:     now,
 		})
 	})

@@ -216,8 +216,8 @@ func TestConfigurations(t *testing.T) {
 	if err := yaml.UnmarshalStrict(data, &policy); err != nil {
 		t.Fatal(err)
 	}
-	if problem := resolve.Policy(&policy, nil, nil).Problem; problem != "" {
-		t.Errorf("the policy is refused: %s", problem)
+	if _, err := resolve.EffectivePolicy(&policy); err != nil {
+		t.Errorf("the policy is refused: %v", err)
 	}
 	if got := policy.Spec.Providers[0].Type; got != "Webhook" {
 		t.Errorf("type %q", got)
