@@ -37,6 +37,8 @@ import (
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/hack/cluster/internal/netpol"
 )
 
 // dnsDirectives is the order in which CoreDNS runs its plugins.
@@ -62,6 +64,7 @@ var mains = map[string]Main{
 	"kube-scheduler":          command(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 	"kubectl":                 kubectl,
 	"kubelet":                 command(func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }),
+	"network-policies":        func() int { return netpol.Main(os.Args[1:]) },
 }
 
 // command delays the making of a component's command until that component is asked for: making one

@@ -115,6 +115,7 @@ func (s *supervisor) start(ctx context.Context, listener net.Listener) error {
 		"kube-scheduler":          answersHTTP("https://127.0.0.1:10259/healthz"),
 		"kubelet":                 answersHTTP("http://127.0.0.1:10248/healthz"),
 		"kube-proxy":              answersHTTP("http://127.0.0.1:10256/healthz"),
+		"network-policies":        answersHTTP("http://" + settings.PoliciesHealth + "/healthz"),
 		"coredns":                 answersHTTP("http://127.0.0.1:8181/ready"),
 	} {
 		rest.Go(func() error { return s.startPart(restCtx, part, ready) })

@@ -30,6 +30,11 @@ func Commands(c layout.Cluster) map[string][]string {
 			"--config=" + c.Config("kube-proxy.yaml"),
 			"--hostname-override=" + c.Node(),
 		},
+		"network-policies": {
+			"network-policies",
+			"--kubeconfig=" + c.PKI("admin.kubeconfig"),
+			"--health=" + PoliciesHealth,
+		},
 		"coredns": {"coredns", "-conf", c.Config("Corefile")},
 	}
 }

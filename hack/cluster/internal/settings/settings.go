@@ -21,6 +21,9 @@ const (
 	// EgressPort is the node's port of the way out, if the cluster has one.
 	EgressPort = 3128
 
+	// PoliciesHealth is where the enforcer of NetworkPolicies says whether rules are in force.
+	PoliciesHealth = "127.0.0.1:10300"
+
 	// PauseImage holds a pod's namespaces. It is made on the spot: no registry can be reached.
 	PauseImage = "devcluster.local/pause:1"
 
