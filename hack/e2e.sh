@@ -37,7 +37,7 @@ peers_image() {
 	local context=$work/peers hash ref archive
 	mkdir -p "$context" "$cache/images"
 	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/" \
-		./internal/testing/fakellm/cmd/fakellm ./internal/testing/gosdkserver ./internal/testing/manycallers ./examples/caller
+		./internal/testing/fakellm/cmd/fakellm ./internal/testing/gosdkserver ./internal/testing/manycallers ./internal/testing/probe ./examples/caller
 	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/handler" ./examples/webhook/go
 	cp test/e2e/peers/Dockerfile "$context/"
 	hash=$(cat "$context"/* | sha256sum | cut -c1-16)
