@@ -89,7 +89,9 @@ func (m took) log(t *testing.T, what string) time.Duration {
 		times []time.Duration
 	}{{"it is Programmed", m.programmed}, {"the new model answers", m.answered}} {
 		slices.Sort(one.times)
-		at := func(share int) time.Duration { return one.times[(len(one.times)*share+99)/100-1].Round(time.Millisecond) }
+		at := func(share int) time.Duration {
+			return one.times[(len(one.times)*share+99)/100-1].Round(time.Millisecond)
+		}
 		t.Logf("%d %s, until %s: p50 %s, p95 %s, most %s", len(one.times), what, one.until, at(50), at(95), at(100))
 		worst = max(worst, at(95))
 	}

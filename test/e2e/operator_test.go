@@ -47,6 +47,9 @@ func TestOperator(t *testing.T) {
 			"sessions outlive one of two samplers":      testSessionsOfTwoSamplers,
 			"a server pod of two is killed":             testSessionsOfAServerPod,
 			"samplers are replaced under calls":         testRollingUpdateOfSamplers,
+			"a server is rolled out under calls":        testRolloutOfAServer,
+			"others say how many pods a server has":     testReplicasOfOthers,
+			"a server is deleted under a call":          testDeleteUnderACall,
 			"a server is scaled":                        testScale,
 			"a deleted MCPServer leaves nothing behind": testDelete,
 		} {

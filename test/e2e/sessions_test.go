@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -14,10 +13,8 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -37,6 +34,7 @@ type report struct {
 	Failed   int            `json:"failed"`
 	Errors   []string       `json:"errors"`
 	Again    int            `json:"again"`
+	Renewed  int            `json:"renewed"`
 	Slowest  time.Duration  `json:"slowest"`
 }
 
@@ -271,26 +269,7 @@ func replaceSamplers(t *testing.T, server *mcpv1alpha1.MCPServer, replicas int) 
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("11m")},
 		}
 	})
-	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: server.Name + "-sampler"}}
-	eventually(t, patience, "the end of the rolling update", func(ctx context.Context) error {
-		if err := s.get(ctx, deployment); err != nil {
-			return err
-		}
-		want := int32(replicas)
-		if d := deployment.Status; d.ObservedGeneration < deployment.Generation || d.UpdatedReplicas != want || d.Replicas != want || d.ReadyReplicas != want {
-			return fmt.Errorf("it is at %+v", d)
-		}
-		for _, pod := range old {
-			err := s.get(ctx, pod.DeepCopy())
-			if err == nil {
-				return errors.New("an old pod is still there")
-			}
-			if client.IgnoreNotFound(err) != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	s.replaced(t, server.Name+"-sampler", old)
 	took := time.Since(start)
 	got := c.tell("/stop", nil)
 	t.Logf("%d samplers were replaced in %s under %d calls: %d failed, %d sessions lost, the slowest call took %s",

@@ -32,6 +32,7 @@ type Handler struct {
 	plain    *httputil.ReverseProxy
 	sessions *sessions
 	replicas *replicas
+	places   places
 	// leaveTime is the constant, deaf whether the server let it pass the last time.
 	leaveTime time.Duration
 	deaf      atomic.Bool

@@ -53,6 +53,11 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Me
 		return
 	}
 	defer h.release(s)
+	if isCall && h.isLeaving(s) && s.hasNoCalls() {
+		h.end(s)
+		h.serverGone(w, m, s.digest, nil)
+		return
+	}
 	header := inSession(r.Header, s)
 
 	var c *call

@@ -282,6 +282,14 @@ func (s *session) beginCall(m wire.Message, header http.Header) *call {
 	return c
 }
 
+// hasNoCalls reports whether nothing of the session would end with it: neither a
+// call nor an answer to sampling.
+func (s *session) hasNoCalls() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls) == 0 && len(s.answers) == 0
+}
+
 // endCall forgets a call. Where it is over, and not only its stream, sampling
 // that belongs to it ends too.
 func (s *session) endCall(c *call, over bool) {

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
@@ -140,6 +141,7 @@ func (h *Handler) addresses(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(addresses)
 	addresses = slices.Compact(addresses)
+	h.places.sight(time.Now(), addresses...)
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
 	return addresses, nil
 }

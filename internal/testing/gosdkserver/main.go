@@ -25,6 +25,7 @@ func main() {
 	listen := flag.String("listen", ":8000", "address to serve MCP (Streamable HTTP, path /mcp) on")
 	modern := flag.Bool("modern", false, "serve the stateless version 2026-07-28 instead of those with sessions")
 	require := flag.String("require", "", "a header `NAME=VALUE` without which a request gets 401")
+	flag.DurationVar(&workTime, "work", workTime, "how long the tool work takes")
 	flag.Parse()
 
 	mux := http.NewServeMux()
@@ -69,6 +70,7 @@ func newHandler(modern bool) http.Handler {
 	} else {
 		mcp.AddTool(server, tool, summarize)
 	}
+	mcp.AddTool(server, &mcp.Tool{Name: "work", Description: "Take some time, then tell the name of the host."}, work)
 	mcp.AddTool(server, &mcp.Tool{Name: "where", Description: "Tell the name of the host."}, where)
 	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: modern})
 }
@@ -80,6 +82,19 @@ func where(context.Context, *mcp.CallToolRequest, arguments) (*mcp.CallToolResul
 		return nil, nil, err
 	}
 	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: host}}}, nil, nil
+}
+
+// workTime is how long work takes.
+var workTime = 3 * time.Second
+
+// work is a call that runs for long.
+func work(ctx context.Context, request *mcp.CallToolRequest, in arguments) (*mcp.CallToolResult, any, error) {
+	select {
+	case <-time.After(workTime):
+		return where(ctx, request, in)
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
 }
 
 func question(text string) *mcp.CreateMessageParams {

@@ -4,12 +4,13 @@
 //
 //	POST /open?n=50&url=URL[&url=URL…]   open sessions, by each address in turn
 //	POST /call?tool=NAME[&url=URL…]      one call in each session, by the next address in turn
-//	POST /loop?tool=NAME[&url=URL…]      call in every session, over and over
+//	POST /loop?tool=NAME[&tool=NAME…][&url=URL…][&again=yes]
+//	                                     call in every session, over and over
 //	POST /stop                           end that
 //	POST /gone?addr=HOST:PORT            answer when nothing listens there any more
 //
 // /open, /call and /stop answer with a Report. A session that gets 404 is lost and stays
-// so: nothing here begins a second one in its place.
+// so, unless "again" says to begin another one in its place, as the specification has it.
 package main
 
 import (
@@ -42,12 +43,17 @@ type Report struct {
 	Errors []string `json:"errors,omitempty"`
 	// Again counts attempts after one that got no answer at all.
 	Again int `json:"again"`
+	// Renewed counts the sessions that began in place of one that was lost.
+	Renewed int `json:"renewed"`
 	// Slowest is the longest call, with all its attempts.
 	Slowest time.Duration `json:"slowest"`
 }
 
 func (r *Report) add(o outcome) {
 	r.Again += o.again
+	if o.renewed {
+		r.Renewed++
+	}
 	r.Slowest = max(r.Slowest, o.took)
 	switch {
 	case o.err == nil:
@@ -148,8 +154,12 @@ func (d *driver) spread(urls []string) []*session {
 }
 
 func (d *driver) begin(w http.ResponseWriter, r *http.Request) {
-	tool := r.URL.Query().Get("tool")
+	tools, again := r.URL.Query()["tool"], r.URL.Query().Has("again")
 	sessions := d.spread(r.URL.Query()["url"])
+	if len(tools) == 0 {
+		http.Error(w, "say tool", http.StatusBadRequest)
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stop != nil {
@@ -158,10 +168,13 @@ func (d *driver) begin(w http.ResponseWriter, r *http.Request) {
 	}
 	stop, ctx := make(chan struct{}), context.WithoutCancel(r.Context())
 	d.stop, d.loop = stop, Report{Sessions: len(sessions)}
-	for _, s := range sessions {
+	for i, s := range sessions {
 		d.done.Go(func() {
 			for {
-				o := s.call(ctx, tool, 0)
+				o := s.call(ctx, tools[i%len(tools)], 0)
+				if o.lost && again {
+					o = s.renew(ctx, tools[i%len(tools)])
+				}
 				d.mu.Lock()
 				d.loop.add(o)
 				d.mu.Unlock()

@@ -73,6 +73,20 @@ func TestEverySessionIsAccountedFor(t *testing.T) {
 	}
 }
 
+func TestALostSessionIsRenewedWhereThatIsWanted(t *testing.T) {
+	a, b := newServer(t, "a"), newServer(t, "b")
+	driver := httptest.NewServer(newDriver())
+	t.Cleanup(driver.Close)
+	tell(t, driver.URL, "/open", url.Values{"n": {"4"}, "url": {a.URL}})
+	tell(t, driver.URL, "/loop", url.Values{"tool": {"where", "where"}, "url": {b.URL}, "again": {"yes"}})
+	if got := tell(t, driver.URL, "/stop", nil); got.Renewed != 4 || got.OK < 4 || got.Failed != 0 || len(got.Lost) != 0 || got.Texts["b"] != got.OK {
+		t.Errorf("all four sessions have moved to another server: %+v", got)
+	}
+	if got := tell(t, driver.URL, "/call", url.Values{"tool": {"where"}}); got.OK != 4 {
+		t.Errorf("after that they go on: %+v", got)
+	}
+}
+
 func TestWhatListensIsNotGone(t *testing.T) {
 	driver := httptest.NewServer(newDriver())
 	t.Cleanup(driver.Close)

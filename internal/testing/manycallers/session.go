@@ -33,7 +33,9 @@ type outcome struct {
 	lost  bool
 	err   error
 	again int
-	took  time.Duration
+	// renewed means that the call was answered, or not, in another session.
+	renewed bool
+	took    time.Duration
 }
 
 // errLost means 404: the server side knows nothing of the session.
@@ -89,6 +91,18 @@ func (s *session) call(ctx context.Context, tool string, within time.Duration) o
 			return out
 		}
 	}
+}
+
+// renew begins another session, in which it calls once more.
+func (s *session) renew(ctx context.Context, tool string) outcome {
+	start := time.Now()
+	s.id, s.last, s.lost = "", "", false
+	out := s.open(ctx)
+	if out.err == nil {
+		out = s.call(ctx, tool, 0)
+	}
+	out.renewed, out.took = true, time.Since(start)
+	return out
 }
 
 func (s *session) callOnce(ctx context.Context, tool string) (string, error) {
