@@ -45,7 +45,7 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 		defer cancel(nil)
 		defer h.answerBytes.give(size) // once delivered: till then it holds memory
 		result, failure, done := h.ask(ctx, s, s.viewIn(inCall), params)
-		defer done()
+		defer func() { h.later(done, len(params)+len(result)) }()
 		s.endAnswer(a)
 		defer h.toDelivery()()
 		switch cause := context.Cause(ctx); {

@@ -46,6 +46,8 @@ type Handler struct {
 	// counts them.
 	waiting chan func()
 	workers atomic.Int32
+	// rest is what is left to do about answers that are on their way.
+	rest later
 	// answerBytes is the memory of their requests.
 	answerBytes budget
 	// bodyBytes is the memory of the bodies that are held. How much it may be is in

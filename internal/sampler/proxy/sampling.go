@@ -21,8 +21,8 @@ type Sampling interface {
 	// Answer serves one sampling request: a result or an error, never both and
 	// never neither. It returns soon after ctx ends, which it does when the
 	// server cancels the request, the caller's call ends or the session is
-	// deleted. done, where not nil, is run once, when the answer is on its way:
-	// what has to be noted about it need not make the server wait.
+	// deleted. done, where not nil, is run once, soon after the answer is on its
+	// way: what has to be noted about it need not make anybody wait.
 	Answer(ctx context.Context, session Session, params json.RawMessage) (result json.RawMessage, failure *wire.Error, done func())
 }
 
