@@ -28,11 +28,12 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 		loads []float64
 		want  int
 	}{
-		"one is enough for little":           {1, eight, repeat(100, 0.6), 1},
+		"one is enough for call after call":  {1, eight, repeat(100, 0.8), 1},
+		"one again for call after call":      {2, eight, repeat(patience, 0.75), 1},
 		"more for more, at once":             {1, eight, []float64{0.9, 1.9}, 4},
 		"never more than there are":          {1, func() int { return 3 }, []float64{1, 2, 3, 3, 3}, 3},
 		"on a machine with one":              {1, func() int { return 1 }, repeat(10, 1), 1},
-		"not fewer for a moment of quiet":    {4, eight, append(repeat(patience-1, 0.1), 1.5), 4},
+		"not fewer for a moment of quiet":    {4, eight, append(repeat(patience-1, 0.1), 1.7), 4},
 		"fewer when it stays quiet":          {4, eight, repeat(patience, 0.5), 2},
 		"one again in the end":               {8, eight, repeat(3*patience, 0), 1},
 		"as many as are busy, but not idle":  {4, eight, repeat(100, 2), 4},
