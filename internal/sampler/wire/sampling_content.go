@@ -86,19 +86,28 @@ func marshalContent(blocks []Content) (json.RawMessage, error) {
 
 // rawContent is a block as it comes. Pointers tell what is there.
 type rawContent struct {
-	Type              *string         `json:"type"`
-	Text              *string         `json:"text"`
-	Data              *string         `json:"data"`
-	MIMEType          *string         `json:"mimeType"`
-	ID                *string         `json:"id"`
-	Name              *string         `json:"name"`
-	URI               *string         `json:"uri"`
-	Input             json.RawMessage `json:"input"`
-	ToolUseID         *string         `json:"toolUseId"`
-	Content           json.RawMessage `json:"content"`
-	StructuredContent json.RawMessage `json:"structuredContent"`
-	IsError           *bool           `json:"isError"`
-	Resource          *rawResource    `json:"resource"`
+	Type              *string
+	Text              *string
+	Data              *string
+	MIMEType          *string
+	ID                *string
+	Name              *string
+	URI               *string
+	Input             json.RawMessage
+	ToolUseID         *string
+	Content           json.RawMessage
+	StructuredContent json.RawMessage
+	IsError           *bool
+	Resource          *rawResource
+}
+
+func (r *rawContent) decode(at string, data json.RawMessage) *Error {
+	return decodeFields(at, data,
+		field{"type", &r.Type}, field{"text", &r.Text}, field{"data", &r.Data},
+		field{"mimeType", &r.MIMEType}, field{"id", &r.ID}, field{"name", &r.Name},
+		field{"uri", &r.URI}, field{"input", &r.Input}, field{"toolUseId", &r.ToolUseID},
+		field{"content", &r.Content}, field{"structuredContent", &r.StructuredContent},
+		field{"isError", &r.IsError}, field{"resource", &r.Resource})
 }
 
 type rawResource struct {
@@ -148,8 +157,8 @@ func decodeBlock(at string, data json.RawMessage, inToolResult bool, left *int) 
 		return nil, invalid(at, fmt.Sprintf("is one block too many: a request may have at most %d", maxBlocks))
 	}
 	var raw rawContent
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, wrongJSON(at, err)
+	if err := raw.decode(at, data); err != nil {
+		return nil, err
 	}
 	return raw.block(at, inToolResult, left)
 }

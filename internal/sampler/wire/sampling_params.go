@@ -9,16 +9,25 @@ import (
 
 // rawParams is SamplingParams as it comes.
 type rawParams struct {
-	Messages         json.RawMessage `json:"messages"`
-	ModelPreferences *rawPreferences `json:"modelPreferences"`
-	SystemPrompt     *string         `json:"systemPrompt"`
-	IncludeContext   string          `json:"includeContext"`
-	Temperature      *float64        `json:"temperature"`
-	MaxTokens        json.RawMessage `json:"maxTokens"`
-	StopSequences    json.RawMessage `json:"stopSequences"`
-	Metadata         json.RawMessage `json:"metadata"`
-	Tools            json.RawMessage `json:"tools"`
-	ToolChoice       *rawToolChoice  `json:"toolChoice"`
+	Messages         json.RawMessage
+	ModelPreferences *rawPreferences
+	SystemPrompt     *string
+	IncludeContext   string
+	Temperature      *float64
+	MaxTokens        json.RawMessage
+	StopSequences    json.RawMessage
+	Metadata         json.RawMessage
+	Tools            json.RawMessage
+	ToolChoice       *rawToolChoice
+}
+
+func (r *rawParams) decode(data json.RawMessage) *Error {
+	return decodeFields("", data,
+		field{"messages", &r.Messages}, field{"modelPreferences", &r.ModelPreferences},
+		field{"systemPrompt", &r.SystemPrompt}, field{"includeContext", &r.IncludeContext},
+		field{"temperature", &r.Temperature}, field{"maxTokens", &r.MaxTokens},
+		field{"stopSequences", &r.StopSequences}, field{"metadata", &r.Metadata},
+		field{"tools", &r.Tools}, field{"toolChoice", &r.ToolChoice})
 }
 
 type rawPreferences struct {
@@ -34,9 +43,14 @@ type rawMessage struct {
 }
 
 type rawTool struct {
-	Name        *string         `json:"name"`
-	Description string          `json:"description"`
-	InputSchema json.RawMessage `json:"inputSchema"`
+	Name        *string
+	Description string
+	InputSchema json.RawMessage
+}
+
+func (r *rawTool) decode(at string, data json.RawMessage) *Error {
+	return decodeFields(at, data,
+		field{"name", &r.Name}, field{"description", &r.Description}, field{"inputSchema", &r.InputSchema})
 }
 
 type rawToolChoice struct {
@@ -50,9 +64,12 @@ func DecodeSamplingParams(data json.RawMessage) (*SamplingParams, *Error) {
 	if !startsObject(data) {
 		return nil, invalid("params", "must be an object")
 	}
+	if !json.Valid(data) {
+		return nil, invalid("params", "is not valid JSON")
+	}
 	var raw rawParams
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, wrongJSON("", err)
+	if err := raw.decode(data); err != nil {
+		return nil, err
 	}
 	p := &SamplingParams{SystemPrompt: raw.SystemPrompt, IncludeContext: raw.IncludeContext, Temperature: raw.Temperature}
 	switch p.IncludeContext {
@@ -96,11 +113,12 @@ func decodeMessages(list json.RawMessage) ([]SamplingMessage, *Error) {
 	var messages []SamplingMessage
 	left := maxBlocks
 	err := eachItem(at, list, maxMessages, func(i int, item json.RawMessage) *Error {
+		at := itemAt(at, i)
 		var raw rawMessage
-		if err := json.Unmarshal(item, &raw); err != nil {
-			return wrongJSON(itemAt(at, i), err)
+		if err := decodeFields(at, item, field{"role", &raw.Role}, field{"content", &raw.Content}); err != nil {
+			return err
 		}
-		m, err := raw.message(itemAt(at, i), &left)
+		m, err := raw.message(at, &left)
 		messages = append(messages, m)
 		return err
 	})
@@ -178,7 +196,11 @@ func (r *rawToolChoice) choice(tools bool) (*ToolChoice, *Error) {
 }
 
 func decodeTools(list json.RawMessage) ([]Tool, *Error) {
-	raws, err := decodeItems[rawTool]("tools", list, maxTools)
+	var raws []rawTool
+	err := eachItem("tools", list, maxTools, func(i int, item json.RawMessage) *Error {
+		raws = append(raws, rawTool{})
+		return raws[i].decode(itemAt("tools", i), item)
+	})
 	if err != nil || len(raws) == 0 {
 		return nil, err
 	}
