@@ -94,7 +94,7 @@ func conflict(c resolve.Conflict) mcpv1alpha1.TargetProblem {
 	switch {
 	case c.Because == resolve.BecauseNamed:
 		out.Reason = mcpv1alpha1.ReasonOverridden
-		out.Message = why + ": if that is not meant, remove the server from its spec.targetRefs"
+		out.Message = why + "; if that is not meant, remove the server from its spec.targetRefs"
 	case c.Selected:
 		out.Message = why + ": narrow the spec.targetSelector of one of the two, or name the server in spec.targetRefs of the one that is to govern it"
 	default:
@@ -107,7 +107,7 @@ func conflict(c resolve.Conflict) mcpv1alpha1.TargetProblem {
 func wins(because resolve.Because) string {
 	switch because {
 	case resolve.BecauseNamed:
-		return "names the server, which goes before a selector"
+		return "names the server, and names go before selectors"
 	case resolve.BecauseOlder:
 		return "governs it, because it is older"
 	default:
