@@ -22,9 +22,9 @@ const (
 	bridgeVolume    = "mcp-sampling"
 	bridgeDir       = "/mcp-sampling"
 	// bridgeDrain is how long running calls may take to end, and bridgeGrace
-	// leaves the processes time to end after that.
+	// leaves samplers time to turn away before and the processes time to end after.
 	bridgeDrain       = 45 * time.Second
-	bridgeGrace int64 = 60
+	bridgeGrace int64 = leaveSeconds + 60
 )
 
 func isStdio(server *mcpv1alpha1.MCPServer) bool {

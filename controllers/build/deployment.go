@@ -20,6 +20,15 @@ import (
 // set the group, and Pod Security wants it here.
 const samplerUser int64 = 65532
 
+// leaveSeconds is how long a server goes on serving when its pod is to end: until
+// its name leads there no more, samplers have heard of it and sent sessions
+// elsewhere, and the calls that ran then are over. serverGrace is that and what
+// Kubernetes gives a process by default.
+const (
+	leaveSeconds int64 = 20
+	serverGrace  int64 = leaveSeconds + 30
+)
+
 // podIPEnv is the pod's address, by which other samplers of the server reach it.
 const podIPEnv = "POD_IP"
 
@@ -38,6 +47,7 @@ func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.De
 	pod := corev1ac.PodSpec().
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false).
+		WithTerminationGracePeriodSeconds(serverGrace).
 		WithContainers(container)
 	if isStdio(server) {
 		addBridge(pod, opts)
@@ -83,7 +93,9 @@ func serverContainer(server *mcpv1alpha1.MCPServer) (*corev1ac.ContainerApplyCon
 		WithReadinessProbe(corev1ac.Probe().
 			WithTCPSocket(corev1ac.TCPSocketAction().WithPort(intstr.FromString("mcp"))).
 			WithPeriodSeconds(2).
-			WithFailureThreshold(3))
+			WithFailureThreshold(3)).
+		WithLifecycle(corev1ac.Lifecycle().WithPreStop(corev1ac.LifecycleHandler().
+			WithSleep(corev1ac.SleepAction().WithSeconds(leaveSeconds))))
 	if from.ImagePullPolicy != "" {
 		out.WithImagePullPolicy(from.ImagePullPolicy)
 	}

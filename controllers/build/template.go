@@ -62,6 +62,7 @@ func patchTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, p templateP
 	}
 	dropOwnHandler(container.ReadinessProbe)
 	dropOwnReference(container.Env)
+	shortenSleep(container.Lifecycle, patched.Spec.TerminationGracePeriodSeconds)
 	if patched.ObjectMetaApplyConfiguration == nil {
 		patched.WithLabels(nil)
 	}
@@ -138,6 +139,24 @@ func containerNamed(template *corev1ac.PodTemplateSpecApplyConfiguration, name s
 func dropOwnHandler(probe *corev1ac.ProbeApplyConfiguration) {
 	if probe != nil && (probe.Exec != nil || probe.HTTPGet != nil || probe.GRPC != nil) {
 		probe.TCPSocket = nil
+	}
+}
+
+// shortenSleep makes way for what a patch says of the end of a pod: another
+// handler than our sleep, of which Kubernetes allows one, or less time than it
+// takes.
+func shortenSleep(lifecycle *corev1ac.LifecycleApplyConfiguration, grace *int64) {
+	if lifecycle == nil || lifecycle.PreStop == nil || lifecycle.PreStop.Sleep == nil {
+		return
+	}
+	stop := lifecycle.PreStop
+	switch own := stop.Sleep.Seconds != nil && *stop.Sleep.Seconds == leaveSeconds; {
+	case stop.Exec != nil || stop.HTTPGet != nil || stop.TCPSocket != nil:
+		stop.Sleep = nil
+	case own && grace != nil && *grace < 2:
+		lifecycle.PreStop = nil
+	case own && grace != nil && *grace <= leaveSeconds:
+		stop.Sleep.WithSeconds(*grace / 2)
 	}
 }
 
