@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -103,6 +104,7 @@ func TestSchemaRefusesWhatTheChartDoesNotKnow(t *testing.T) {
 		"a pull secret without a name":         {"imagePullSecrets: [{}]", "name"},
 		"no replicas, so that nobody works":    {"replicas: 0", "replicas"},
 		"metrics settings that are not there":  {"metrics: {serviceMonitor: true}", "serviceMonitor"},
+		"a switch of admission not there":      {"admission: {mode: Audit}", "mode"},
 		"a switch of rbac that is not there":   {"rbac: {create: false}", "create"},
 		"node selector values that are lists":  {"nodeSelector: {a: [b]}", "nodeSelector"},
 		"tolerations that are texts":           {"tolerations: [x]", "tolerations"},
@@ -279,6 +281,54 @@ func TestKustomizeMakesTheSameAsHelm(t *testing.T) {
 	}
 	if diff := cmp.Diff(aggregated(t, byHelm), aggregated(t, byKustomize)); diff != "" {
 		t.Errorf("rights of users by label (-helm +kustomize):\n%s", diff)
+	}
+	if diff := cmp.Diff(admission(t, byHelm), admission(t, byKustomize)); diff != "" {
+		t.Errorf("admission policies (-helm +kustomize):\n%s", diff)
+	}
+}
+
+// admission returns the specs of the admission policies that are bound, by the
+// resource that they are about.
+func admission(t *testing.T, objects []object) map[string]admissionregistrationv1.ValidatingAdmissionPolicySpec {
+	t.Helper()
+	bound := map[string]bool{}
+	for _, o := range ofKind(objects, "ValidatingAdmissionPolicyBinding") {
+		bound[as[admissionregistrationv1.ValidatingAdmissionPolicyBinding](t, o).Spec.PolicyName] = true
+	}
+	found := map[string]admissionregistrationv1.ValidatingAdmissionPolicySpec{}
+	for _, o := range ofKind(objects, "ValidatingAdmissionPolicy") {
+		policy := as[admissionregistrationv1.ValidatingAdmissionPolicy](t, o)
+		if !bound[policy.Name] {
+			t.Errorf("nothing binds the admission policy %s", policy.Name)
+		}
+		found[policy.Spec.MatchConstraints.ResourceRules[0].Resources[0]] = policy.Spec
+	}
+	if len(found) != len(bound) || len(found) != 2 {
+		t.Errorf("%d admission policies and %d that are bound, want 2", len(found), len(bound))
+	}
+	return found
+}
+
+// An operator of some namespaces is no reason to refuse anything in the others.
+func TestAdmissionPoliciesAreForTheNamespacesOfTheOperator(t *testing.T) {
+	for values, want := range map[string][]string{
+		"":                                  nil,
+		"watchNamespaces: [team-a, team-b]": {"team-a", "team-b"},
+	} {
+		for _, o := range ofKind(render(t, values), "ValidatingAdmissionPolicyBinding") {
+			var got []string
+			if match := as[admissionregistrationv1.ValidatingAdmissionPolicyBinding](t, o).Spec.MatchResources; match != nil {
+				got = match.NamespaceSelector.MatchExpressions[0].Values
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%q: %s is for namespaces (-want +got):\n%s", values, o.name(), diff)
+			}
+		}
+	}
+	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
+		if left := ofKind(render(t, "admission: {enabled: false}"), kind); len(left) > 0 {
+			t.Errorf("admission.enabled=false leaves %d objects of kind %s", len(left), kind)
+		}
 	}
 }
 

@@ -1,10 +1,10 @@
 // Command chartgen writes those parts of the Helm chart that say the same as
-// config/ does: the CRDs and the rules of every role. Both come from the
-// markers in the Go sources by way of controller-gen, so that what a user
-// installs by Helm and what he installs by kustomize cannot drift apart.
+// config/ does: the CRDs, the rules of every role and the admission policies, so
+// that what a user installs by Helm and what he installs by kustomize cannot
+// drift apart.
 //
-// It reads config/crd/bases and config/rbac, and writes templates/crds and
-// templates/_generated.tpl of the chart.
+// It reads config/crd/bases, config/rbac and config/admission, and writes
+// templates/crds and templates/_generated.tpl of the chart.
 package main
 
 import (
@@ -32,6 +32,13 @@ var roles = []struct{ file, template string }{
 	{"mcp_edit_role.yaml", "editRules"},
 }
 
+// admissionPolicies maps the file of each admission policy to the name of the
+// template that holds its spec.
+var admissionPolicies = []struct{ file, template string }{
+	{"mcpservers.yaml", "mcpserversAdmission"},
+	{"samplingpolicies.yaml", "samplingpoliciesAdmission"},
+}
+
 func run(root string) error {
 	templates := filepath.Join(root, "charts", chartName, "templates")
 	if err := writeCRDs(filepath.Join(root, "config", "crd", "bases"), filepath.Join(templates, "crds")); err != nil {
@@ -51,7 +58,23 @@ func run(root string) error {
 	if err != nil {
 		return err
 	}
-	return writeIfChanged(filepath.Join(templates, "_generated.tpl"), out)
+	admission, err := admissionTemplates(filepath.Join(root, "config", "admission"))
+	if err != nil {
+		return err
+	}
+	return writeIfChanged(filepath.Join(templates, "_generated.tpl"), append(out, admission...))
+}
+
+func admissionTemplates(src string) ([]byte, error) {
+	var sources []admissionSource
+	for _, policy := range admissionPolicies {
+		data, err := os.ReadFile(filepath.Join(src, policy.file))
+		if err != nil {
+			return nil, fmt.Errorf("reading the spec of %s: %w", policy.template, err)
+		}
+		sources = append(sources, admissionSource{template: policy.template, path: "config/admission/" + policy.file, data: data})
+	}
+	return renderAdmission(sources)
 }
 
 // writeCRDs turns every CRD in src into a template in dst, and removes the

@@ -75,3 +75,27 @@ func renderRules(sources []roleSource) ([]byte, error) {
 	}
 	return out.Bytes(), nil
 }
+
+// admissionSource is a ValidatingAdmissionPolicy and the name that its spec gets.
+type admissionSource struct {
+	template string
+	path     string
+	data     []byte
+}
+
+// renderAdmission makes one named template for the spec of each admission
+// policy: its text as it stands, comments and all.
+func renderAdmission(sources []admissionSource) ([]byte, error) {
+	var out bytes.Buffer
+	for _, source := range sources {
+		_, spec, ok := strings.Cut(string(source.data), "\nspec:\n")
+		if !ok || strings.Contains(spec, "\n---") {
+			return nil, fmt.Errorf("%s is not one object that ends with its spec", source.path)
+		}
+		fmt.Fprintf(&out, "{{- /* "+header+" */ -}}\n", source.path)
+		fmt.Fprintf(&out, "{{- define %q }}\n", chartName+"."+source.template)
+		out.WriteString(escape(spec))
+		out.WriteString("{{- end }}\n")
+	}
+	return out.Bytes(), nil
+}
