@@ -157,105 +157,31 @@
       variables.envFrom.filter(e, has(e.configMapRef)).map(e, 'configmaps/' + e.configMapRef.?name.orValue('')) +
       object.spec.?remote.?headers.orValue([]).filter(h, has(h.valueFrom))
       .map(h, 'secrets/' + h.valueFrom.secretKeyRef.name)
-  # An expression can afford two questions to the authorizer, and a policy 28. So
-  # each of these variables asks about the first object that is left: one that he
-  # may use leaves the list, another one goes to its end with a mark.
+  # Each of these leaves out the first of the one before, wherever it stands.
   - name: left1
-    expression: >-
-      variables.left0.size() == 0 || variables.left0[0].startsWith('!') ? variables.left0 :
-      variables.left0.filter(r, r != variables.left0[0]) + (
-      authorizer.group('').resource(variables.left0[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left0[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left0[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left0[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left0[0]])
+    expression: "variables.left0.filter(r, r != variables.left0[0])"
   - name: left2
-    expression: >-
-      variables.left1.size() == 0 || variables.left1[0].startsWith('!') ? variables.left1 :
-      variables.left1.filter(r, r != variables.left1[0]) + (
-      authorizer.group('').resource(variables.left1[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left1[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left1[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left1[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left1[0]])
+    expression: "variables.left1.filter(r, r != variables.left1[0])"
   - name: left3
-    expression: >-
-      variables.left2.size() == 0 || variables.left2[0].startsWith('!') ? variables.left2 :
-      variables.left2.filter(r, r != variables.left2[0]) + (
-      authorizer.group('').resource(variables.left2[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left2[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left2[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left2[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left2[0]])
+    expression: "variables.left2.filter(r, r != variables.left2[0])"
   - name: left4
-    expression: >-
-      variables.left3.size() == 0 || variables.left3[0].startsWith('!') ? variables.left3 :
-      variables.left3.filter(r, r != variables.left3[0]) + (
-      authorizer.group('').resource(variables.left3[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left3[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left3[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left3[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left3[0]])
+    expression: "variables.left3.filter(r, r != variables.left3[0])"
   - name: left5
-    expression: >-
-      variables.left4.size() == 0 || variables.left4[0].startsWith('!') ? variables.left4 :
-      variables.left4.filter(r, r != variables.left4[0]) + (
-      authorizer.group('').resource(variables.left4[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left4[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left4[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left4[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left4[0]])
+    expression: "variables.left4.filter(r, r != variables.left4[0])"
   - name: left6
-    expression: >-
-      variables.left5.size() == 0 || variables.left5[0].startsWith('!') ? variables.left5 :
-      variables.left5.filter(r, r != variables.left5[0]) + (
-      authorizer.group('').resource(variables.left5[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left5[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left5[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left5[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left5[0]])
+    expression: "variables.left5.filter(r, r != variables.left5[0])"
   - name: left7
-    expression: >-
-      variables.left6.size() == 0 || variables.left6[0].startsWith('!') ? variables.left6 :
-      variables.left6.filter(r, r != variables.left6[0]) + (
-      authorizer.group('').resource(variables.left6[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left6[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left6[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left6[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left6[0]])
+    expression: "variables.left6.filter(r, r != variables.left6[0])"
   - name: left8
-    expression: >-
-      variables.left7.size() == 0 || variables.left7[0].startsWith('!') ? variables.left7 :
-      variables.left7.filter(r, r != variables.left7[0]) + (
-      authorizer.group('').resource(variables.left7[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left7[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left7[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left7[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left7[0]])
+    expression: "variables.left7.filter(r, r != variables.left7[0])"
   - name: left9
-    expression: >-
-      variables.left8.size() == 0 || variables.left8[0].startsWith('!') ? variables.left8 :
-      variables.left8.filter(r, r != variables.left8[0]) + (
-      authorizer.group('').resource(variables.left8[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left8[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left8[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left8[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left8[0]])
+    expression: "variables.left8.filter(r, r != variables.left8[0])"
   - name: left10
-    expression: >-
-      variables.left9.size() == 0 || variables.left9[0].startsWith('!') ? variables.left9 :
-      variables.left9.filter(r, r != variables.left9[0]) + (
-      authorizer.group('').resource(variables.left9[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left9[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left9[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left9[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left9[0]])
+    expression: "variables.left9.filter(r, r != variables.left9[0])"
   - name: left11
-    expression: >-
-      variables.left10.size() == 0 || variables.left10[0].startsWith('!') ? variables.left10 :
-      variables.left10.filter(r, r != variables.left10[0]) + (
-      authorizer.group('').resource(variables.left10[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left10[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left10[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left10[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left10[0]])
+    expression: "variables.left10.filter(r, r != variables.left10[0])"
   - name: left12
-    expression: >-
-      variables.left11.size() == 0 || variables.left11[0].startsWith('!') ? variables.left11 :
-      variables.left11.filter(r, r != variables.left11[0]) + (
-      authorizer.group('').resource(variables.left11[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left11[0].split('/', 2)[1]).check('use').allowed() ||
-      authorizer.group('').resource(variables.left11[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left11[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left11[0]])
+    expression: "variables.left11.filter(r, r != variables.left11[0])"
   validations:
   - expression: "!has(object.spec.podTemplate) && !(has(object.spec.sampler) && has(object.spec.sampler.podTemplate))"
     reason: Forbidden
@@ -265,20 +191,159 @@
       ' ("A tenant\'s rights" in docs/security.md)'
     message: >-
       only those who may create pods in this namespace may write spec.podTemplate and spec.sampler.podTemplate
-  - expression: variables.left12.all(r, !r.startsWith('!'))
+  - expression: variables.left12.size() == 0
     reason: Forbidden
     message: >-
-      this refers to Secrets or ConfigMaps that you have no right to use: see "A tenant's rights" in docs/security.md
+      this refers to more than 12 Secrets and ConfigMaps, and only those who may create pods in the namespace may
+      write that: put several keys into one Secret, or have this written by one of them ("A tenant's rights" in
+      docs/security.md)
+  # An expression can afford two questions to the authorizer, and a policy 28: so
+  # each reference has an expression of its own. Messages cannot ask: the first
+  # expression that fails is the one whose message is read.
+  - expression: >-
+      variables.left0.size() == 0 ||
+      authorizer.group('').resource(variables.left0[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left0[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left0[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left0[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
     messageExpression: >-
-      'this refers to ' + variables.left12.filter(r, r.startsWith('!')).map(r, r.substring(1)).join(', ') +
-      ', which you have no right to use: ask for a Role in namespace ' + request.namespace +
-      ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      'this refers to ' + variables.left0[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
       ' or have this written by somebody who may create pods there'
-  - expression: variables.left12.all(r, r.startsWith('!'))
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left1.size() == 0 ||
+      authorizer.group('').resource(variables.left1[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left1[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left1[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left1[0].split('/', 2)[1]).check('get').allowed()
     reason: Forbidden
-    message: >-
-      this refers to more than 12 Secrets and ConfigMaps, and only those who may create pods in the namespace
-      may write that: put several keys into one Secret, or have this written by one of them
+    messageExpression: >-
+      'this refers to ' + variables.left1[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left2.size() == 0 ||
+      authorizer.group('').resource(variables.left2[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left2[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left2[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left2[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left2[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left3.size() == 0 ||
+      authorizer.group('').resource(variables.left3[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left3[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left3[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left3[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left3[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left4.size() == 0 ||
+      authorizer.group('').resource(variables.left4[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left4[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left4[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left4[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left4[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left5.size() == 0 ||
+      authorizer.group('').resource(variables.left5[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left5[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left5[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left5[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left5[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left6.size() == 0 ||
+      authorizer.group('').resource(variables.left6[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left6[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left6[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left6[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left6[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left7.size() == 0 ||
+      authorizer.group('').resource(variables.left7[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left7[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left7[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left7[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left7[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left8.size() == 0 ||
+      authorizer.group('').resource(variables.left8[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left8[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left8[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left8[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left8[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left9.size() == 0 ||
+      authorizer.group('').resource(variables.left9[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left9[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left9[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left9[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left9[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left10.size() == 0 ||
+      authorizer.group('').resource(variables.left10[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left10[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left10[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left10[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left10[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left11.size() == 0 ||
+      authorizer.group('').resource(variables.left11[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left11[0].split('/', 2)[1]).check('use').allowed() ||
+      authorizer.group('').resource(variables.left11[0].split('/', 2)[0]).namespace(request.namespace)
+      .name(variables.left11[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left11[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
 {{- end }}
 {{- /* Generated by `make generate` from config/admission/samplingpolicies.yaml: change that instead. */ -}}
 {{- define "mcp-sampling-operator.samplingpoliciesAdmission" }}
@@ -311,118 +376,183 @@
       (variables.headers == '' ? [] : variables.headers.split(',')) +
       (has(object.spec.limits) && has(object.spec.limits.store) && has(object.spec.limits.store.credential)
       ? ['secrets/' + object.spec.limits.store.credential.secretKeyRef.name] : [])
-  # An expression can afford two questions to the authorizer, and a policy 28. So
-  # each of these variables asks about the first object that is left: one that he
-  # may use leaves the list, another one goes to its end with a mark.
+  # Each of these leaves out the first of the one before, wherever it stands.
   - name: left1
-    expression: >-
-      variables.left0.size() == 0 || variables.left0[0].startsWith('!') ? variables.left0 :
-      variables.left0.filter(r, r != variables.left0[0]) + (
+    expression: "variables.left0.filter(r, r != variables.left0[0])"
+  - name: left2
+    expression: "variables.left1.filter(r, r != variables.left1[0])"
+  - name: left3
+    expression: "variables.left2.filter(r, r != variables.left2[0])"
+  - name: left4
+    expression: "variables.left3.filter(r, r != variables.left3[0])"
+  - name: left5
+    expression: "variables.left4.filter(r, r != variables.left4[0])"
+  - name: left6
+    expression: "variables.left5.filter(r, r != variables.left5[0])"
+  - name: left7
+    expression: "variables.left6.filter(r, r != variables.left6[0])"
+  - name: left8
+    expression: "variables.left7.filter(r, r != variables.left7[0])"
+  - name: left9
+    expression: "variables.left8.filter(r, r != variables.left8[0])"
+  - name: left10
+    expression: "variables.left9.filter(r, r != variables.left9[0])"
+  - name: left11
+    expression: "variables.left10.filter(r, r != variables.left10[0])"
+  - name: left12
+    expression: "variables.left11.filter(r, r != variables.left11[0])"
+  validations:
+  - expression: variables.left12.size() == 0
+    reason: Forbidden
+    message: >-
+      this refers to more than 12 Secrets and ConfigMaps, and only those who may create pods in the namespace may
+      write that: put several keys into one Secret, or have this written by one of them ("A tenant's rights" in
+      docs/security.md)
+  # An expression can afford two questions to the authorizer, and a policy 28: so
+  # each reference has an expression of its own. Messages cannot ask: the first
+  # expression that fails is the one whose message is read.
+  - expression: >-
+      variables.left0.size() == 0 ||
       authorizer.group('').resource(variables.left0[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left0[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left0[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left0[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left0[0]])
-  - name: left2
-    expression: >-
-      variables.left1.size() == 0 || variables.left1[0].startsWith('!') ? variables.left1 :
-      variables.left1.filter(r, r != variables.left1[0]) + (
+      .name(variables.left0[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left0[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left1.size() == 0 ||
       authorizer.group('').resource(variables.left1[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left1[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left1[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left1[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left1[0]])
-  - name: left3
-    expression: >-
-      variables.left2.size() == 0 || variables.left2[0].startsWith('!') ? variables.left2 :
-      variables.left2.filter(r, r != variables.left2[0]) + (
+      .name(variables.left1[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left1[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left2.size() == 0 ||
       authorizer.group('').resource(variables.left2[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left2[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left2[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left2[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left2[0]])
-  - name: left4
-    expression: >-
-      variables.left3.size() == 0 || variables.left3[0].startsWith('!') ? variables.left3 :
-      variables.left3.filter(r, r != variables.left3[0]) + (
+      .name(variables.left2[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left2[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left3.size() == 0 ||
       authorizer.group('').resource(variables.left3[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left3[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left3[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left3[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left3[0]])
-  - name: left5
-    expression: >-
-      variables.left4.size() == 0 || variables.left4[0].startsWith('!') ? variables.left4 :
-      variables.left4.filter(r, r != variables.left4[0]) + (
+      .name(variables.left3[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left3[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left4.size() == 0 ||
       authorizer.group('').resource(variables.left4[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left4[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left4[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left4[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left4[0]])
-  - name: left6
-    expression: >-
-      variables.left5.size() == 0 || variables.left5[0].startsWith('!') ? variables.left5 :
-      variables.left5.filter(r, r != variables.left5[0]) + (
+      .name(variables.left4[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left4[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left5.size() == 0 ||
       authorizer.group('').resource(variables.left5[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left5[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left5[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left5[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left5[0]])
-  - name: left7
-    expression: >-
-      variables.left6.size() == 0 || variables.left6[0].startsWith('!') ? variables.left6 :
-      variables.left6.filter(r, r != variables.left6[0]) + (
+      .name(variables.left5[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left5[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left6.size() == 0 ||
       authorizer.group('').resource(variables.left6[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left6[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left6[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left6[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left6[0]])
-  - name: left8
-    expression: >-
-      variables.left7.size() == 0 || variables.left7[0].startsWith('!') ? variables.left7 :
-      variables.left7.filter(r, r != variables.left7[0]) + (
+      .name(variables.left6[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left6[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left7.size() == 0 ||
       authorizer.group('').resource(variables.left7[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left7[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left7[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left7[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left7[0]])
-  - name: left9
-    expression: >-
-      variables.left8.size() == 0 || variables.left8[0].startsWith('!') ? variables.left8 :
-      variables.left8.filter(r, r != variables.left8[0]) + (
+      .name(variables.left7[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left7[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left8.size() == 0 ||
       authorizer.group('').resource(variables.left8[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left8[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left8[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left8[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left8[0]])
-  - name: left10
-    expression: >-
-      variables.left9.size() == 0 || variables.left9[0].startsWith('!') ? variables.left9 :
-      variables.left9.filter(r, r != variables.left9[0]) + (
+      .name(variables.left8[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left8[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left9.size() == 0 ||
       authorizer.group('').resource(variables.left9[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left9[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left9[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left9[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left9[0]])
-  - name: left11
-    expression: >-
-      variables.left10.size() == 0 || variables.left10[0].startsWith('!') ? variables.left10 :
-      variables.left10.filter(r, r != variables.left10[0]) + (
+      .name(variables.left9[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left9[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left10.size() == 0 ||
       authorizer.group('').resource(variables.left10[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left10[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left10[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left10[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left10[0]])
-  - name: left12
-    expression: >-
-      variables.left11.size() == 0 || variables.left11[0].startsWith('!') ? variables.left11 :
-      variables.left11.filter(r, r != variables.left11[0]) + (
+      .name(variables.left10[0].split('/', 2)[1]).check('get').allowed()
+    reason: Forbidden
+    messageExpression: >-
+      'this refers to ' + variables.left10[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      ' or have this written by somebody who may create pods there'
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
+  - expression: >-
+      variables.left11.size() == 0 ||
       authorizer.group('').resource(variables.left11[0].split('/', 2)[0]).namespace(request.namespace)
       .name(variables.left11[0].split('/', 2)[1]).check('use').allowed() ||
       authorizer.group('').resource(variables.left11[0].split('/', 2)[0]).namespace(request.namespace)
-      .name(variables.left11[0].split('/', 2)[1]).check('get').allowed() ? [] : ['!' + variables.left11[0]])
-  validations:
-  - expression: variables.left12.all(r, !r.startsWith('!'))
+      .name(variables.left11[0].split('/', 2)[1]).check('get').allowed()
     reason: Forbidden
-    message: >-
-      this refers to Secrets or ConfigMaps that you have no right to use: see "A tenant's rights" in docs/security.md
     messageExpression: >-
-      'this refers to ' + variables.left12.filter(r, r.startsWith('!')).map(r, r.substring(1)).join(', ') +
-      ', which you have no right to use: ask for a Role in namespace ' + request.namespace +
-      ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
+      'this refers to ' + variables.left11[0] + ', which you have no right to use: ask for a Role in namespace ' +
+      request.namespace + ' with the verb "use" on it, as "A tenant\'s rights" in docs/security.md shows,' +
       ' or have this written by somebody who may create pods there'
-  - expression: variables.left12.all(r, r.startsWith('!'))
-    reason: Forbidden
-    message: >-
-      this refers to more than 12 Secrets and ConfigMaps, and only those who may create pods in the namespace
-      may write that: put several keys into one Secret, or have this written by one of them
+    message: this refers to an object that you have no right to use ("A tenant's rights" in docs/security.md)
 {{- end }}
