@@ -17,6 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 )
 
 func TestPodTemplatesAreForThoseWhoMayCreatePods(t *testing.T) {
@@ -232,14 +235,22 @@ func TestNoFieldNamesANamespace(t *testing.T) {
 		"a policy for another namespace's server": samplingPolicy(t, "{targetRefs: [{name: any, namespace: team-b}]}"),
 		"another namespace's key":                 samplingPolicy(t, "{providers: [{name: p, type: OpenAI, credential: {secretKeyRef: {name: s, key: k, namespace: team-b}}}]}"),
 		"another namespace's Service":             mcpServer(t, "{service: {name: s, port: 80, namespace: team-b}}"),
-		"another namespace's Service by its name": mcpServer(t, "{service: {name: s.team-b, port: 80}}"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := as(t, admin).Create(t.Context(), o, client.DryRunAll); err == nil {
-				t.Skip("the API server takes it: the operator has to refuse it")
+				t.Error("accepted")
 			}
 		})
 	}
+	// Another namespace in the name of a Service is a part of that name.
+	server := &mcpv1alpha1.MCPServer{
+		ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: "any"},
+		Spec:       mcpv1alpha1.MCPServerSpec{Service: &mcpv1alpha1.ServerService{Name: "s." + elsewhere, Port: 80}},
+	}
+	if plan := resolve.Server(resolve.Input{Server: server}); len(plan.Refusals) == 0 {
+		t.Error("a Service of another namespace is looked for")
+	}
+
 	for _, o := range []*unstructured.Unstructured{mcpServer(t, "{container: {image: x}}"), samplingPolicy(t, "{mode: Always}")} {
 		o.SetNamespace(elsewhere)
 		if err := as(t, tenant).Create(t.Context(), o, client.DryRunAll); !apierrors.IsForbidden(err) {
