@@ -52,6 +52,8 @@ func TestOperator(t *testing.T) {
 			"a server is deleted under a call":          testDeleteUnderACall,
 			"a server is scaled":                        testScale,
 			"a deleted MCPServer leaves nothing behind": testDelete,
+			"servers that other operators run":          testOtherOperators,
+			"a Service of every type":                   testServicesOfEveryType,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
