@@ -31,6 +31,7 @@ func TestOperator(t *testing.T) {
 			"what cannot work is refused":               testRefusals,
 			"without a policy there is no sampling":     testNoPolicy,
 			"a caller's own model comes first if asked": testFallback,
+			"policies by label and by name":             testAttachment,
 			"a key is missing, wrong, then right":       testKeys,
 			"a model cannot be reached":                 testUnreachableModel,
 			"another family answers, within limits":     testFallbackToAHandlerAndLimits,
