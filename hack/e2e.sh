@@ -124,15 +124,17 @@ if [[ $CLUSTER != current ]]; then
 	in_background peers peers_image
 	in_background servers hack/example-images.sh "${servers[@]}"
 	in_background operator hack/images.sh
-	wait_for peers servers operator
+	in_background previous hack/previous-images.sh
+	wait_for peers servers operator previous
 	E2E_PEERS_TAG=$(sed -n 's/.*e2e-peers-\(.*\)\.tar$/\1/p' "$work/peers.out")
-	export E2E_PEERS_TAG
+	E2E_PREVIOUS=$(cut -d' ' -f1 "$work/previous.out" | xargs)
+	export E2E_PEERS_TAG E2E_PREVIOUS
 fi
 wait_for cluster tests
 
 if [[ $CLUSTER != current ]]; then
 	say "loading images"
-	mapfile -t archives < <(cat "$work/peers.out" "$work/servers.out")
+	mapfile -t archives < <(cat "$work/peers.out" "$work/servers.out" && cut -d' ' -f2- "$work/previous.out")
 	hack/cluster/cluster.sh load "${archives[@]}"
 fi
 say "installing the operator by Helm"

@@ -20,7 +20,7 @@ import (
 
 // TestOperator is one test, because its parts have an order: what measures time
 // runs alone, then all that mostly waits runs side by side, and at the end the
-// operator is looked at and uninstalled.
+// operator is looked at, uninstalled, and upgraded from the release before.
 func TestOperator(t *testing.T) {
 	t.Run("a policy change reaches an open session", testPolicyChange)
 	t.Run("fifty policy changes under calls", testPolicyLatency)
@@ -64,7 +64,9 @@ func TestOperator(t *testing.T) {
 	})
 	t.Run("the manager never restarted and logged no key", testManager)
 	t.Run("a list of namespaces bounds the operator", testNamespaceList)
+	values := helmValues(t)
 	t.Run("uninstalling the chart keeps CRDs and what runs", testUninstall)
+	t.Run("an upgrade from the release before, and managers that come and go", func(t *testing.T) { testUpgrade(t, values) })
 }
 
 func testManager(t *testing.T) {
@@ -119,7 +121,7 @@ func testNamespaceList(t *testing.T) {
 	outside.await(t, ignored, wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionTrue})
 }
 
-// testUninstall comes last: it takes the operator away.
+// testUninstall takes the operator away.
 func testUninstall(t *testing.T) {
 	s := newSpace(t)
 	s.runFakeModel(t)
@@ -127,8 +129,13 @@ func testUninstall(t *testing.T) {
 	s.create(t, server, policy)
 	s.awaitReady(t, server, policy)
 
-	_, err := theCluster.helm(t.Context(), "uninstall", "mcp-sampling-operator", "--namespace", operatorNamespace, "--wait")
+	out, err := theCluster.helm(t.Context(), "uninstall", "mcp-sampling-operator", "--namespace", operatorNamespace, "--wait")
 	must(t, err)
+	for _, kind := range []string{"mcpservers", "samplingpolicies"} {
+		if !strings.Contains(out, kind+"."+mcpv1alpha1.GroupVersion.Group) {
+			t.Errorf("helm uninstall does not say that it keeps the CRD of %s:\n%s", kind, out)
+		}
+	}
 	eventually(t, patience, "the end of the manager", func(ctx context.Context) error {
 		var deployments appsv1.DeploymentList
 		if err := s.client.List(ctx, &deployments, client.InNamespace(operatorNamespace)); err != nil {
