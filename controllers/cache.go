@@ -3,6 +3,8 @@ package controllers
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +23,9 @@ func CacheOptions(namespaces []string) cache.Options {
 			// is still as it was.
 			&appsv1.Deployment{}: {Label: ours},
 			&corev1.ConfigMap{}:  {Label: ours},
+
+			&networkingv1.NetworkPolicy{}:   {Label: ours},
+			&policyv1.PodDisruptionBudget{}: {Label: ours},
 			// A server can be behind anybody's Service.
 			&corev1.Service{}:             {Transform: slimService},
 			&corev1.Pod{}:                 {Label: ours, Transform: slimPod},

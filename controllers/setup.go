@@ -8,6 +8,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -118,6 +120,8 @@ func (r *ServerReconciler) setup(mgr ctrl.Manager) error {
 		Owns(&appsv1.Deployment{}).
 		Owns(&corev1.Service{}).
 		Owns(&corev1.ConfigMap{}).
+		Owns(&networkingv1.NetworkPolicy{}).
+		Owns(&policyv1.PodDisruptionBudget{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(serverOfPod), builder.WithPredicates(podChanged)).
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.serversBehind), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		Watches(&mcpv1alpha1.SamplingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.targetsOfPolicy), builder.WithPredicates(predicate.GenerationChangedPredicate{})).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -13,8 +14,11 @@ import (
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
 )
 
 // options are the flags.
@@ -23,6 +27,10 @@ type options struct {
 	samplerImagePullPolicy  string
 	namespaces              []string
 	clusterDomain           string
+	networkPolicies         bool
+	operatorNamespace       string
+	operatorSelector        map[string]string
+	podSecurity             string
 	metricsAddress          string
 	healthAddress           string
 	leaderElect             bool
@@ -45,6 +53,10 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.StringVar(&o.samplerImagePullPolicy, "sampler-image-pull-policy", "", "Always, IfNotPresent or Never; by default what Kubernetes chooses from the image's tag")
 	fs.StringSliceVar(&o.namespaces, "namespaces", nil, "namespaces to work in, separated by commas; by default all of them")
 	fs.StringVar(&o.clusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster")
+	fs.BoolVar(&o.networkPolicies, "network-policies", true, "make NetworkPolicies, by which only who may reaches servers and samplers; with false they are removed")
+	fs.StringVar(&o.operatorNamespace, "operator-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the manager's own pods, from which samplers may be asked how they are; by default $POD_NAMESPACE")
+	fs.StringToStringVar(&o.operatorSelector, "operator-selector", nil, "labels of the manager's own pods there, as key=value,…; by default any pod of that namespace")
+	fs.StringVar(&o.podSecurity, "pod-security", string(build.PodSecurityBaseline), "the Pod Security level that all pods of MCPServers are held to, whatever their namespaces allow: privileged, baseline or restricted")
 	fs.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "where metrics are served over HTTP; 0 serves none")
 	fs.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0 serves none")
 	fs.BoolVar(&o.leaderElect, "leader-elect", false, "let only one of several managers work at a time")
@@ -93,6 +105,17 @@ func (o *options) check() error {
 	if why := validation.IsDNS1123Subdomain(o.clusterDomain); len(why) > 0 {
 		problems = append(problems, fmt.Errorf("--cluster-domain is %q: write a DNS domain like cluster.local", o.clusterDomain))
 	}
+	if why := validation.IsDNS1123Label(o.operatorNamespace); o.operatorNamespace != "" && len(why) > 0 {
+		problems = append(problems, fmt.Errorf("--operator-namespace is %q, which is no name of a namespace", o.operatorNamespace))
+	}
+	if _, err := labels.ValidatedSelectorFromSet(o.operatorSelector); err != nil {
+		problems = append(problems, fmt.Errorf("--operator-selector: %w", err))
+	}
+	switch build.PodSecurity(o.podSecurity) {
+	case build.PodSecurityPrivileged, build.PodSecurityBaseline, build.PodSecurityRestricted:
+	default:
+		problems = append(problems, fmt.Errorf("--pod-security is %q: write privileged, baseline or restricted", o.podSecurity))
+	}
 	if err := o.level.UnmarshalText([]byte(o.logLevel)); err != nil {
 		problems = append(problems, fmt.Errorf("--log-level is %q: write debug, info, warn or error", o.logLevel))
 	}
@@ -100,6 +123,19 @@ func (o *options) check() error {
 		problems = append(problems, fmt.Errorf("--log-format is %q: write json or text", o.logFormat))
 	}
 	return errors.Join(problems...)
+}
+
+// sealing says how pods are sealed off.
+func (o *options) sealing(log *slog.Logger) *build.NetworkPolicies {
+	switch {
+	case !o.networkPolicies:
+		return nil
+	case o.operatorNamespace == "":
+		log.Warn("samplers let everybody ask how they are: --operator-namespace does not say where the manager runs")
+		return &build.NetworkPolicies{}
+	default:
+		return &build.NetworkPolicies{Operator: &build.Peer{Namespace: o.operatorNamespace, Labels: o.operatorSelector}}
+	}
 }
 
 func (o *options) logger(out io.Writer) *slog.Logger {

@@ -24,6 +24,9 @@ func TestFlags(t *testing.T) {
 		"a list of namespaces":              {args: []string{"--sampler-image=x", "--namespaces=a,b"}},
 		"a namespace that cannot be":        {args: []string{"--sampler-image=x", "--namespaces=a,B_"}, wantErr: `"B_", which is no name of a namespace`},
 		"a cluster domain that cannot be":   {args: []string{"--sampler-image=x", "--cluster-domain=http://x"}, wantErr: "write a DNS domain like cluster.local"},
+		"an unknown Pod Security level":     {args: []string{"--sampler-image=x", "--pod-security=strict"}, wantErr: "write privileged, baseline or restricted"},
+		"a selector that cannot be":         {args: []string{"--sampler-image=x", "--operator-selector=a b=c"}, wantErr: "--operator-selector"},
+		"a namespace of its own":            {args: []string{"--sampler-image=x", "--operator-namespace=ops", "--operator-selector=app=manager,tier=ops"}},
 		"an unknown log level":              {args: []string{"--sampler-image=x", "--log-level=loud"}, wantErr: "write debug, info, warn or error"},
 		"an unknown log format":             {args: []string{"--sampler-image=x", "--log-format=xml"}, wantErr: "write json or text"},
 		"something that is no flag":         {args: []string{"--sampler-image=x", "run"}, wantErr: `unexpected argument "run"`},
@@ -46,7 +49,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if _, err := parse([]string{"--help"}, &out); !errors.Is(err, pflag.ErrHelp) {
 		t.Fatalf("error %v, want that of help", err)
 	}
-	for _, flag := range []string{"sampler-image", "sampler-image-pull-policy", "namespaces", "cluster-domain", "metrics-bind-address",
+	for _, flag := range []string{"sampler-image", "sampler-image-pull-policy", "namespaces", "cluster-domain", "network-policies", "operator-namespace", "operator-selector", "pod-security", "metrics-bind-address",
 		"health-probe-bind-address", "leader-elect", "leader-election-namespace", "log-level", "log-format", "version", "kubeconfig"} {
 		if !strings.Contains(out.String(), "--"+flag+" ") {
 			t.Errorf("help does not name --%s", flag)

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/pflag"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,7 +46,7 @@ func main() {
 	}
 	logger := opts.logger(os.Stderr)
 	setLogger(logger)
-	if err := run(ctrl.SetupSignalHandler(), opts); err != nil {
+	if err := run(ctrl.SetupSignalHandler(), opts, logger); err != nil {
 		logger.Error("the manager stops", "error", err)
 		os.Exit(1)
 	}
@@ -57,7 +59,7 @@ func setLogger(logger *slog.Logger) {
 	klog.SetLogger(log)
 }
 
-func run(ctx context.Context, opts options) error {
+func run(ctx context.Context, opts options, logger *slog.Logger) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
@@ -86,6 +88,8 @@ func run(ctx context.Context, opts options) error {
 		Build: build.Options{
 			SamplerImage:           opts.samplerImage,
 			SamplerImagePullPolicy: corev1.PullPolicy(opts.samplerImagePullPolicy),
+			NetworkPolicies:        opts.sealing(logger),
+			PodSecurity:            build.PodSecurity(opts.podSecurity),
 		},
 		ClusterDomain: opts.clusterDomain,
 	})
@@ -98,7 +102,7 @@ func run(ctx context.Context, opts options) error {
 // newScheme knows the kinds that the operator reads and writes, and no others.
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, mcpv1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme, mcpv1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register kinds: %w", err)
 		}

@@ -13,12 +13,15 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
@@ -47,6 +50,10 @@ type Options struct {
 	SamplerImage string
 	// SamplerImagePullPolicy may be empty.
 	SamplerImagePullPolicy corev1.PullPolicy
+	// NetworkPolicies seal pods off; nil makes none.
+	NetworkPolicies *NetworkPolicies
+	// PodSecurity is the level that pods are held to.
+	PodSecurity PodSecurity
 }
 
 // Object is the name of something in the cluster, with its type.
@@ -78,9 +85,11 @@ func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (Object
 		return Objects{}, err
 	}
 	out.Apply = append(out.Apply, configMap, callersService(server), peersService(server))
+	// Before the pods that they are about.
+	out.addGuards(server, opts)
 
 	if server.Spec.Container == nil {
-		name := metav1.ObjectMeta{Name: resolve.ServerObject(server.Name), Namespace: server.Namespace}
+		name := nameOf(server, resolve.ServerObject(server.Name))
 		out.Unwanted = append(out.Unwanted, &appsv1.Deployment{ObjectMeta: name}, &corev1.Service{ObjectMeta: name})
 	} else {
 		out.Apply = append(out.Apply, serverService(server))
@@ -94,10 +103,58 @@ func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (Object
 	return out, nil
 }
 
-// addDeployment turns a podTemplate that is no patch into a refusal.
+// addGuards adds what keeps others away from the pods, and drains from taking all
+// of them at once.
+func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, opts Options) {
+	for _, part := range []struct {
+		name      string
+		component map[string]string
+		there     bool // whether the operator runs these pods
+		replicas  *int32
+		policy    func() *networkingv1ac.NetworkPolicyApplyConfiguration
+	}{
+		{
+			SamplerObject(server.Name), samplerLabels, true, samplerReplicas(server),
+			func() *networkingv1ac.NetworkPolicyApplyConfiguration {
+				return samplerNetworkPolicy(server, *opts.NetworkPolicies)
+			},
+		},
+		{
+			resolve.ServerObject(server.Name), serverLabels, server.Spec.Container != nil, server.Spec.Replicas,
+			func() *networkingv1ac.NetworkPolicyApplyConfiguration { return serverNetworkPolicy(server) },
+		},
+	} {
+		name := nameOf(server, part.name)
+		if part.there && opts.NetworkPolicies != nil {
+			o.Apply = append(o.Apply, part.policy())
+		} else {
+			o.Unwanted = append(o.Unwanted, &networkingv1.NetworkPolicy{ObjectMeta: name})
+		}
+		if part.there && several(part.replicas) {
+			o.Apply = append(o.Apply, disruptionBudget(server, part.name, part.component))
+		} else {
+			o.Unwanted = append(o.Unwanted, &policyv1.PodDisruptionBudget{ObjectMeta: name})
+		}
+	}
+}
+
+func nameOf(server *mcpv1alpha1.MCPServer, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: name, Namespace: server.Namespace}
+}
+
+// addDeployment turns a podTemplate that is no patch, or asks for too much, into a
+// refusal.
 func (o *Objects) addDeployment(d *appsv1ac.DeploymentApplyConfiguration, err error) error {
 	var bad *templateError
+	var insecure *podSecurityError
 	switch {
+	case errors.As(err, &insecure):
+		o.Refusals = append(o.Refusals, resolve.Refusal{
+			Condition: mcpv1alpha1.ConditionAccepted,
+			Reason:    mcpv1alpha1.ReasonPodSecurity,
+			Message:   insecure.Error(),
+		})
+		return nil
 	case errors.As(err, &bad):
 		o.Refusals = append(o.Refusals, resolve.Refusal{
 			Condition: mcpv1alpha1.ConditionAccepted,

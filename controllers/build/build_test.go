@@ -18,7 +18,10 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/golden"
 )
 
-var options = build.Options{SamplerImage: "example.com/sampler:v1", SamplerImagePullPolicy: corev1.PullIfNotPresent}
+var options = build.Options{
+	SamplerImage: "example.com/sampler:v1", SamplerImagePullPolicy: corev1.PullIfNotPresent,
+	NetworkPolicies: &build.NetworkPolicies{Operator: &build.Peer{Namespace: "operators", Labels: map[string]string{"app": "manager"}}},
+}
 
 // result is what a golden file shows.
 type result struct {

@@ -48,6 +48,10 @@ func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.De
 		WithAutomountServiceAccountToken(false).
 		WithEnableServiceLinks(false).
 		WithTerminationGracePeriodSeconds(serverGrace).
+		WithTopologySpreadConstraints(spread(server, serverLabels)...).
+		WithSecurityContext(corev1ac.PodSecurityContext().
+			WithRunAsNonRoot(true).
+			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
 		WithContainers(container)
 	if isStdio(server) {
 		addBridge(pod, opts)
@@ -63,8 +67,12 @@ func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.De
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPodSecurity(template, opts.PodSecurity, "spec.container.securityContext or spec.podTemplate"); err != nil {
+		return nil, err
+	}
 	spec := appsv1ac.DeploymentSpec().
 		WithRevisionHistoryLimit(3).
+		WithStrategy(rollingUpdate()).
 		WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector(server, serverLabels))).
 		WithTemplate(template)
 	// Absent means that somebody else sets it.
@@ -99,7 +107,8 @@ func serverContainer(server *mcpv1alpha1.MCPServer) (*corev1ac.ContainerApplyCon
 	if from.ImagePullPolicy != "" {
 		out.WithImagePullPolicy(from.ImagePullPolicy)
 	}
-	// Everything else is copied as it is written in the spec.
+	securityDefaults(from.SecurityContext, out)
+	// Everything else is copied as it is written in the spec, over the defaults.
 	err := convert(struct {
 		Env             []corev1.EnvVar              `json:"env,omitempty"`
 		EnvFrom         []corev1.EnvFromSource       `json:"envFrom,omitempty"`
@@ -128,6 +137,7 @@ func samplerDeployment(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Op
 			WithAutomountServiceAccountToken(false).
 			WithEnableServiceLinks(false).
 			WithTerminationGracePeriodSeconds(60).
+			WithTopologySpreadConstraints(spread(server, samplerLabels)...).
 			WithSecurityContext(corev1ac.PodSecurityContext().
 				WithRunAsNonRoot(true).
 				WithRunAsUser(samplerUser).
@@ -142,24 +152,34 @@ func samplerDeployment(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Op
 	if err != nil {
 		return nil, err
 	}
-	replicas := int32(1)
-	if server.Spec.Sampler.Replicas != nil {
-		replicas = *server.Spec.Sampler.Replicas
+	if err := checkPodSecurity(template, opts.PodSecurity, "spec.sampler.podTemplate"); err != nil {
+		return nil, err
 	}
 	return appsv1ac.Deployment(SamplerObject(server.Name), server.Namespace).
 		WithLabels(labels(server, samplerLabels)).
 		WithOwnerReferences(ownerOf(server)).
 		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(replicas).
+			WithReplicas(*samplerReplicas(server)).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector(server, samplerLabels))).
-			// Callers always find a sampler, also while it is replaced.
-			WithStrategy(appsv1ac.DeploymentStrategy().
-				WithType(appsv1.RollingUpdateDeploymentStrategyType).
-				WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
-					WithMaxUnavailable(intstr.FromInt32(0)).
-					WithMaxSurge(intstr.FromInt32(1)))).
+			WithStrategy(rollingUpdate()).
 			WithTemplate(template)), nil
+}
+
+// rollingUpdate starts a pod before it ends one, so that callers always find one.
+func rollingUpdate() *appsv1ac.DeploymentStrategyApplyConfiguration {
+	return appsv1ac.DeploymentStrategy().
+		WithType(appsv1.RollingUpdateDeploymentStrategyType).
+		WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
+			WithMaxUnavailable(intstr.FromInt32(0)).
+			WithMaxSurge(intstr.FromInt32(1)))
+}
+
+func samplerReplicas(server *mcpv1alpha1.MCPServer) *int32 {
+	if n := server.Spec.Sampler.Replicas; n != nil {
+		return n
+	}
+	return new(int32(1))
 }
 
 func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (*corev1ac.ContainerApplyConfiguration, error) {
@@ -206,6 +226,29 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 		return nil, fmt.Errorf("copy spec.sampler.resources: %w", err)
 	}
 	return out, nil
+}
+
+// securityDefaults makes the server's container what Pod Security asks for at its
+// strictest level, but for what the user's own settings rule out: every field of
+// these counts more.
+func securityDefaults(user *corev1.SecurityContext, container *corev1ac.ContainerApplyConfiguration) {
+	defaults := corev1ac.SecurityContext().
+		WithAllowPrivilegeEscalation(false).
+		WithRunAsNonRoot(true).
+		WithCapabilities(corev1ac.Capabilities().WithDrop("ALL")).
+		WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))
+	if user != nil {
+		if user.RunAsUser != nil && *user.RunAsUser == 0 {
+			defaults.WithRunAsNonRoot(false)
+		}
+		if user.Privileged != nil && *user.Privileged {
+			defaults.AllowPrivilegeEscalation = nil // the API refuses the two together
+		}
+		if user.SeccompProfile != nil {
+			defaults.SeccompProfile = nil // its fields exclude each other
+		}
+	}
+	container.WithSecurityContext(defaults)
 }
 
 // restricted is what Pod Security asks for at its strictest level.

@@ -42,6 +42,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: manager
 {{- end }}
 
+{{- /* The same as key=value,… */ -}}
+{{- define "mcp-sampling-operator.selectorPairs" -}}
+{{- $pairs := list }}
+{{- range $key, $value := include "mcp-sampling-operator.selectorLabels" . | fromYaml }}
+{{- $pairs = append $pairs (printf "%s=%s" $key $value) }}
+{{- end }}
+{{- join "," $pairs }}
+{{- end }}
+
 {{- define "mcp-sampling-operator.labels" -}}
 app.kubernetes.io/name: {{ include "mcp-sampling-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
