@@ -34,21 +34,22 @@ func (b *bench) record() (stop func() map[string][]string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(events.Stop)
-	last := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "last"}}
+	const last = "last"
 	done := make(chan map[string][]string, 1)
 	go func() {
 		seen := map[string][]string{}
 		defer func() { done <- seen }()
 		for event := range events.ResultChan() {
 			note(seen, event)
-			if event.Object.(client.Object).GetName() == last.Name {
+			if obj, ok := event.Object.(client.Object); !ok || obj.GetName() == last {
 				return
 			}
 		}
 	}()
 	return func() map[string][]string {
 		b.Helper()
-		if err := b.Create(b.Context(), last); err != nil {
+		end := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: last}}
+		if err := b.Create(b.Context(), end); err != nil {
 			b.Fatal(err)
 		}
 		select {
