@@ -19,14 +19,15 @@ import (
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/observe"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
 
 // A kubelet looks at the ConfigMaps and Secrets of a pod when the pod changes,
 // and else only about once a minute. So the operator touches an annotation of
 // the sampler's pods when their configuration has changed, and again, at growing
-// intervals, while a sampler reports that it has not loaded it or that a key is
-// missing or refused. After mostTouches of them it leaves that to the kubelet,
+// intervals, while a sampler reports that it has not loaded it, that a key is
+// missing or refused, or that certificates of the user's may be too old. After mostTouches of them it leaves that to the kubelet,
 // until there is another configuration: nobody has to write a pod for ever because
 // a key is wrong. All that has to be remembered for that stands in the annotation
 // itself: hash, count of the repetitions, and time of the last touch.
@@ -153,9 +154,18 @@ func behind(pod string, findings []observe.Finding, hash string) bool {
 	if report.Store != nil && report.Store.State == statusz.StoreRefused {
 		return true
 	}
-	return report.ConfigHash != hash || slices.ContainsFunc(report.Files, lacks) || slices.ContainsFunc(report.Providers, func(p statusz.Provider) bool {
+	return report.ConfigHash != hash || mayDistrust(report) || slices.ContainsFunc(report.Files, lacks) || slices.ContainsFunc(report.Providers, func(p statusz.Provider) bool {
 		return p.Credential == statusz.CredentialMissing || p.State == statusz.ProviderRefused
 	})
+}
+
+// mayDistrust says whether newer certificates may help: what cannot be reached is
+// not told from what shows another certificate than those that are mounted.
+func mayDistrust(report *statusz.Report) bool {
+	bundle := func(f statusz.File) bool { return strings.HasPrefix(f.Path, resolve.CABundleDir+"/") }
+	unreachable := func(p statusz.Provider) bool { return p.State == statusz.ProviderUnreachable }
+	return slices.ContainsFunc(report.Files, bundle) && (report.Server.State == statusz.ServerUnreachable ||
+		report.Store != nil && report.Store.State == statusz.StoreUnreachable || slices.ContainsFunc(report.Providers, unreachable))
 }
 
 func (r *ServerReconciler) touch(ctx context.Context, pod *corev1.Pod, t touch) error {

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
 
@@ -99,6 +100,7 @@ func TestSamplersAreRemindedGentlyAndNotForEver(t *testing.T) {
 func TestWhichPodsAreTouched(t *testing.T) {
 	missing := []statusz.Provider{{Name: "p", Credential: statusz.CredentialMissing}}
 	refused := []statusz.Provider{{Name: "p", Credential: statusz.CredentialLoaded, State: statusz.ProviderRefused}}
+	unreachable := []statusz.Provider{{Name: "p", State: statusz.ProviderUnreachable}}
 	for name, tc := range map[string]struct {
 		annotation string
 		report     *statusz.Report
@@ -116,6 +118,10 @@ func TestWhichPodsAreTouched(t *testing.T) {
 		"the server refuses the header": {annotation: "HASH", report: &statusz.Report{
 			ConfigHash: "HASH", Files: []statusz.File{{Path: "f", State: statusz.CredentialLoaded}}, Server: statusz.Server{State: statusz.ServerUnauthorized},
 		}, want: true},
+		"a provider is not reached, and has certificates of its own": {annotation: "HASH", report: &statusz.Report{
+			ConfigHash: "HASH", Files: []statusz.File{{Path: resolve.CABundleDir + "/ca/ca.crt/bundle", State: statusz.CredentialLoaded}}, Providers: unreachable,
+		}, want: true},
+		"a provider is not reached, and has none":    {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Providers: unreachable}},
 		"the server wants its callers' credentials":  {annotation: "HASH", report: &statusz.Report{ConfigHash: "HASH", Server: statusz.Server{State: statusz.ServerUnauthorized}}},
 		"a key is missing, and it was touched often": {annotation: "HASH.16.1800000000000", report: &statusz.Report{ConfigHash: "HASH", Providers: missing}},
 		"it is behind, but it is going":              {annotation: "other", report: &statusz.Report{ConfigHash: "other"}, going: true},
