@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
@@ -97,6 +98,10 @@ func checkDocument(document string) string {
 		return checkPolicy(data)
 	case head.Kind == "NetworkPolicy":
 		err = yaml.UnmarshalStrict(data, &networkingv1.NetworkPolicy{})
+	case head.Kind == "Role":
+		err = yaml.UnmarshalStrict(data, &rbacv1.Role{})
+	case head.Kind == "RoleBinding":
+		err = yaml.UnmarshalStrict(data, &rbacv1.RoleBinding{})
 	case head.Kind == "" && head.Spec != nil:
 		if err = yaml.UnmarshalStrict(data, &mcpv1alpha1.SamplingPolicy{}); err != nil && checkPart(data) == "" {
 			err = nil

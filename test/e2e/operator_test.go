@@ -52,6 +52,7 @@ func TestOperator(t *testing.T) {
 			"others say how many pods a server has":     testReplicasOfOthers,
 			"a server is deleted under a call":          testDeleteUnderACall,
 			"a server is scaled":                        testScale,
+			"a tenant uses what he has a right to":      testTenant,
 			"a deleted MCPServer leaves nothing behind": testDelete,
 			"servers that other operators run":          testOtherOperators,
 			"a Service of every type":                   testServicesOfEveryType,

@@ -67,7 +67,7 @@ func install(t *testing.T) {
 		create(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
 	for _, file := range []string{
-		"rbac/mcp_edit_role.yaml", "rbac/mcp_view_role.yaml",
+		"rbac/mcp_edit_role.yaml",
 		"admission/mcpservers.yaml", "admission/samplingpolicies.yaml", "admission/bindings.yaml",
 	} {
 		for _, o := range objectsOf(t, config+"/"+file) {
@@ -86,7 +86,6 @@ func install(t *testing.T) {
 	create(t, c, onAllowed("get"))
 	for _, user := range []string{tenant, granted, reader, developer} {
 		bind(t, user, "ClusterRole", "mcp-sampling-edit")
-		bind(t, user, "ClusterRole", "mcp-sampling-view")
 	}
 	bind(t, granted, "Role", "use-allowed")
 	bind(t, reader, "Role", "get-allowed")

@@ -135,13 +135,17 @@
   - create
   - delete
   - deletecollection
+  - get
+  - list
   - patch
   - update
+  - watch
 - apiGroups:
   - mcp-sampling.dev
   resources:
   - mcpservers/scale
   verbs:
+  - get
   - patch
   - update
 {{- end }}
