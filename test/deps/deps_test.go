@@ -171,3 +171,38 @@ func TestBanMatching(t *testing.T) {
 		})
 	}
 }
+
+// opens are the packages by which a program opens a URL or a file.
+var opens = map[string][]string{
+	"net/http": {module + "/controllers/observe", module + "/cmd/manager"}, // the manager answers probes
+	// Joined or parsed are host and port.
+	"net":     {module + "/controllers/observe", module + "/controllers/resolve", module + "/controllers"},
+	"os":      {module + "/cmd/manager"},
+	"os/exec": nil,
+	"net/rpc": nil,
+}
+
+// The manager holds rights in the cluster, so what users write into a spec must
+// not make it read a file or connect to anything: observe alone connects, and to
+// addresses of pods.
+func TestTheManagerOpensNothingThatASpecNames(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./controllers/...", "./cmd/manager/...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", cmd, err)
+	}
+	checked := 0
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		checked++
+		for _, imported := range words[1:] {
+			if allowed, ok := opens[imported]; ok && !slices.Contains(allowed, words[0]) {
+				t.Errorf("%s imports %s: the manager must not open what a user names", words[0], imported)
+			}
+		}
+	}
+	if checked < 7 {
+		t.Fatalf("only %d packages found", checked)
+	}
+}
