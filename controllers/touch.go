@@ -81,12 +81,17 @@ func (t touch) next(hash string, now time.Time) (touch, time.Duration) {
 const mostTouches = 16
 
 // touchInterval is how long to wait after that many repetitions: a second while
-// somebody may be watching, then less often.
+// somebody may be watching, then less often. The first comes earlier, as a busy
+// kubelet may have looked before it heard of the change.
 func touchInterval(count int) time.Duration {
-	if count < 10 {
+	switch {
+	case count == 0:
+		return 500 * time.Millisecond
+	case count < 10:
 		return time.Second
+	default:
+		return 10 * time.Second
 	}
-	return 10 * time.Second
 }
 
 // announce touches the pods that were touched for another configuration before,
