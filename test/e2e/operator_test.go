@@ -55,6 +55,10 @@ func TestOperator(t *testing.T) {
 			"a tenant uses what he has a right to":      testTenant,
 			"a deleted MCPServer leaves nothing behind": testDelete,
 			"servers that other operators run":          testOtherOperators,
+			"who may call a sampler":                    testAccessFrom,
+			"only its samplers reach a server":          testOnlySamplersReachServers,
+			"only the operator reaches admin ports":     testOnlyTheOperatorReachesAdminPorts,
+			"a server that may resolve names only":      testServerEgress,
 			"a Service of every type":                   testServicesOfEveryType,
 		} {
 			t.Run(name, func(t *testing.T) {
