@@ -189,12 +189,11 @@ func TestNamesAndKeysLeadNowhereElse(t *testing.T) {
 			},
 		} {
 			for _, spec := range specs {
-				o := mcpServer(t, "{}")
+				build := mcpServer
 				if kind == "SamplingPolicy" {
-					o = samplingPolicy(t, fmt.Sprintf(spec, hostile))
-				} else {
-					o = mcpServer(t, fmt.Sprintf(spec, hostile))
+					build = samplingPolicy
 				}
+				o := build(t, fmt.Sprintf(spec, hostile))
 				if err := c.Create(t.Context(), o, client.DryRunAll); !apierrors.IsInvalid(err) {
 					t.Errorf("%s with %s: want it refused as invalid, got %v", kind, fmt.Sprintf(spec, hostile), err)
 				}
