@@ -173,7 +173,7 @@ func TestReferencesAreForThoseWhoMayUseWhatTheyName(t *testing.T) {
 			{"who may use one of the same beginning", granted, "allowed.not", false},
 			{"who may read this one", reader, "allowed", true},
 			{"who may read another one", reader, "other", false},
-			{"who may use another one than the session key of a server", granted, "any-sampler", false},
+			{"who wants the session key of a server", granted, "any-sampler", false},
 			{"who may create pods", developer, "other", true},
 			{"the administrator", admin, "other", true},
 		} {
