@@ -96,6 +96,10 @@ bench: ## Compare the sampler with a bare reverse proxy and FastMCP's own, 10 mi
 bench-go: ## Run the Go benchmarks, with allocations
 	go test -run='^$$' -bench=. -benchmem $$(go list ./... | grep -v /test/e2e)
 
+.PHONY: bench-scale
+bench-scale: ## Measure the operator with 100, 300 and 1,000 servers on a simulated cluster, 20 min
+	@hack/bench-scale.sh $(SCALE)
+
 .PHONY: soak
 soak: ## Keep 1,000 sessions busy for SOAK (10m); memory and goroutines must not grow
 	@hack/bench.sh -for $(SOAK) $(BENCH) soak

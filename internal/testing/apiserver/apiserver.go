@@ -60,13 +60,17 @@ func (s *Server) Config(tb testing.TB) *rest.Config {
 	return rest.CopyConfig(s.cfg)
 }
 
-func (s *Server) start() {
-	root, err := moduleRoot()
-	if err != nil {
-		s.err = err
-		return
+// Assets returns the root of the module, and the folder with the binaries.
+func Assets() (root, assets string, err error) {
+	if root, err = moduleRoot(); err != nil {
+		return "", "", err
 	}
-	assets, err := assetsDirectory(root)
+	assets, err = assetsDirectory(root)
+	return root, assets, err
+}
+
+func (s *Server) start() {
+	root, assets, err := Assets()
 	if err != nil {
 		s.err = err
 		return

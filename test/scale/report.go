@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What is promised.
+const (
+	mostInitial = 3 * time.Minute
+	mostRSS     = 250 << 20
+)
+
+// report writes the page's section and returns how many promises are not kept.
+func report(w io.Writer, all []figures) int {
+	rows := []struct {
+		what  string
+		value func(figures) string
+	}{
+		{"policies", func(f figures) string { return fmt.Sprint(f.policies) }},
+		{"all objects applied, from the operator's start", func(f figures) string { return seconds(f.applied) }},
+		{"all servers Ready and policies Programmed", func(f figures) string { return seconds(f.ready) }},
+		{"requests for that, reads and writes", func(f figures) string { return f.start.String() }},
+		{"writes in an idle minute", func(f figures) string { return fmt.Sprint(f.idle.writes) }},
+		{"reads in an idle minute", func(f figures) string { return fmt.Sprint(f.idle.reads) }},
+		{"reports asked for in an idle minute", func(f figures) string { return fmt.Sprint(f.asked) }},
+		{"most of them in a tenth of a second", func(f figures) string { return fmt.Sprint(f.busiest) }},
+		{"CPU of the operator in an idle minute", func(f figures) string { return seconds(f.idleCPU) }},
+		{"RSS of the operator, idle and at most", func(f figures) string {
+			return fmt.Sprintf("%d / %d MiB", f.idleRSS>>20, f.highestRSS>>20)
+		}},
+		{"edit of a policy for 10 servers, to Programmed", func(f figures) string { return seconds(f.one) }},
+		{"all policies but one deleted, that one Programmed", func(f figures) string { return seconds(f.takeover) }},
+		{"edit of the policy for all servers, to Programmed", func(f figures) string { return seconds(f.all) }},
+		{"requests for that, reads and writes", func(f figures) string { return f.allCalls.String() }},
+		{"operator restarted: every sampler asked", func(f figures) string { return seconds(f.restart) }},
+		{"requests for that, reads and writes", func(f figures) string { return f.restartCalls.String() }},
+		{"pods that were replaced by it", func(f figures) string { return fmt.Sprint(f.restarted) }},
+	}
+	head, rule := "| servers |", "|---|"
+	for _, f := range all {
+		head += fmt.Sprintf(" %d |", f.servers)
+		rule += "---|"
+	}
+	fmt.Fprintf(w, "%s\n%s\n", head, rule)
+	for _, row := range rows {
+		fmt.Fprintf(w, "| %s |", row.what)
+		for _, f := range all {
+			fmt.Fprintf(w, " %s |", row.value(f))
+		}
+		fmt.Fprintln(w)
+	}
+	last := all[len(all)-1]
+	fmt.Fprintf(w, "\nWrites with %d servers: at the start %s; for the edit of all %s; after the restart %s.\n\n",
+		last.servers, last.start.kinds(), last.allCalls.kinds(), last.restartCalls.kinds())
+	return promises(w, all)
+}
+
+func promises(w io.Writer, all []figures) int {
+	first, last := all[0], all[len(all)-1]
+	growth := float64(last.servers) / float64(first.servers)
+	missed := 0
+	fmt.Fprint(w, "| promised | measured | |\n|---|---|---|\n")
+	say := func(kept bool, promise, measured string) {
+		verdict := "ok"
+		if !kept {
+			verdict = "MISSED"
+			missed++
+		}
+		fmt.Fprintf(w, "| %s | %s | %s |\n", promise, measured, verdict)
+	}
+	say(last.ready < mostInitial, fmt.Sprintf("%d servers are there within %s", last.servers, mostInitial), seconds(last.ready))
+	say(last.highestRSS < mostRSS, fmt.Sprintf("the operator stays below %d MiB", mostRSS>>20), fmt.Sprintf("%d MiB", last.highestRSS>>20))
+	writes, pods := 0, 0
+	for _, f := range all {
+		writes += f.idle.writes
+		pods += f.restarted
+	}
+	say(writes == 0, "no write in an idle minute", fmt.Sprint(writes))
+	say(pods == 0, "no pod is replaced because the operator was restarted", fmt.Sprint(pods))
+	if len(all) > 1 {
+		for _, of := range []struct {
+			what        string
+			first, last float64
+		}{
+			{"time to Ready", first.ready.Seconds(), last.ready.Seconds()},
+			{"writes to Ready", float64(first.start.writes), float64(last.start.writes)},
+			{"CPU when idle", first.idleCPU.Seconds(), last.idleCPU.Seconds()},
+			{"RSS at most", float64(first.highestRSS), float64(last.highestRSS)},
+			{"edit of all", first.all.Seconds(), last.all.Seconds()},
+			{"requests for that", float64(first.allCalls.reads + first.allCalls.writes), float64(last.allCalls.reads + last.allCalls.writes)},
+		} {
+			by := of.last / of.first
+			say(by <= growth*1.1, fmt.Sprintf("%s: grows at most linearly, by %.1f", of.what, growth), fmt.Sprintf("by %.1f", by))
+		}
+	}
+	return missed
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+func (c callCounts) String() string { return fmt.Sprintf("%d + %d", c.reads, c.writes) }
+
+func (c callCounts) kinds() string {
+	if len(c.byKind) == 0 {
+		return "none"
+	}
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(c.byKind)) {
+		parts = append(parts, fmt.Sprintf("%d %s", c.byKind[kind], kind))
+	}
+	return strings.Join(parts, ", ")
+}
