@@ -109,7 +109,7 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	}
 	hash := plan.Config.Hash()
 	touched, touchErr := r.announce(ctx, kids.samplerPods, hash)
-	findings := r.observer.Observe(ctx, targetsOf(kids.samplerPods))
+	findings := r.observer.Observe(ctx, targetsOf(kids.samplerPods, status.ServesSince(kids.serverPods)))
 	again, againErr := r.remind(ctx, kids.samplerPods, findings, hash, touched)
 
 	next := status.Server(status.ServerInput{
@@ -233,7 +233,9 @@ func (r *ServerReconciler) forget(key types.NamespacedName) {
 // unsettled says what is still to be waited for, "" if nothing is.
 func unsettled(s mcpv1alpha1.MCPServerStatus) string {
 	what := ""
-	pending := slices.ContainsFunc(s.Conditions, func(c metav1.Condition) bool { return c.Reason == mcpv1alpha1.ReasonPending })
+	pending := slices.ContainsFunc(s.Conditions, func(c metav1.Condition) bool {
+		return c.Reason == mcpv1alpha1.ReasonPending || c.Reason == mcpv1alpha1.ReasonNotVerified
+	})
 	if !pending && meta.IsStatusConditionTrue(s.Conditions, mcpv1alpha1.ConditionReady) {
 		return ""
 	}

@@ -189,14 +189,16 @@ func (r *ServerReconciler) touch(ctx context.Context, pod *corev1.Pod, t touch) 
 }
 
 // targetsOf returns where to ask the samplers. Those that are not ready are asked
-// too: a configuration that a sampler refuses may be the reason.
-func targetsOf(pods []corev1.Pod) []observe.Target {
+// too: a configuration that a sampler refuses may be the reason. since is when the
+// server became what it is.
+func targetsOf(pods []corev1.Pod, since time.Time) []observe.Target {
 	var out []observe.Target
 	for i := range pods {
 		if pod := &pods[i]; samplerRuns(pod) && pod.Status.PodIP != "" {
 			out = append(out, observe.Target{
 				Pod:     pod.Name,
 				Address: net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(build.AdminPort))),
+				Since:   since,
 			})
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -50,6 +51,9 @@ type Target struct {
 	Pod string
 	// Address is the host and port of the admin listener.
 	Address string
+	// Since makes the sampler look at the server again if it has not since then;
+	// zero leaves it alone.
+	Since time.Time
 }
 
 // Finding is what became of asking one pod.
@@ -133,7 +137,7 @@ func (o *Observer) Observe(ctx context.Context, targets []Target) []Finding {
 func (o *Observer) ask(ctx context.Context, target Target) Finding {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	report, err := o.fetch(ctx, target.Address)
+	report, err := o.fetch(ctx, target)
 	if err != nil {
 		return Finding{Pod: target.Pod, Err: err}
 	}
@@ -141,12 +145,17 @@ func (o *Observer) ask(ctx context.Context, target Target) Finding {
 	return Finding{Pod: target.Pod, Report: report}
 }
 
-func (o *Observer) fetch(ctx context.Context, address string) (*statusz.Report, error) {
+func (o *Observer) fetch(ctx context.Context, target Target) (*statusz.Report, error) {
+	address := target.Address
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, &Error{Unreachable, fmt.Errorf("address %q: %w", address, err)}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+statusz.Path, nil)
+	from := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: statusz.Path}
+	if !target.Since.IsZero() {
+		from.RawQuery = url.Values{statusz.ParamSince: {target.Since.UTC().Format(time.RFC3339)}}.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from.String(), nil)
 	if err != nil {
 		return nil, &Error{Unreachable, fmt.Errorf("address %q: %w", address, err)}
 	}

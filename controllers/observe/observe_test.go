@@ -188,7 +188,7 @@ func TestObserveIsParallelWithinItsLimit(t *testing.T) {
 		now.Add(-1)
 		answer(`{}`)(w, r)
 	})
-	targets := []observe.Target{{"a", address}, {"b", address}, {"c", address}, {"d", address}}
+	targets := []observe.Target{{Pod: "a", Address: address}, {Pod: "b", Address: address}, {Pod: "c", Address: address}, {Pod: "d", Address: address}}
 	observer := observe.New(observe.Options{Parallel: 2, Timeout: 10 * time.Second})
 	for _, got := range observer.Observe(t.Context(), targets) {
 		if got.Err != nil {
@@ -204,7 +204,7 @@ func TestObserveEndsWithItsContext(t *testing.T) {
 		<-r.Context().Done()
 	})
 	observer := observe.New(observe.Options{Timeout: time.Minute})
-	got := observer.Observe(ctx, []observe.Target{{"a", address}})
+	got := observer.Observe(ctx, []observe.Target{{Pod: "a", Address: address}})
 	if outcome := outcomeOf(got[0].Err); outcome != observe.Canceled {
 		t.Errorf("outcome is %q, want %q", outcome, observe.Canceled)
 	}
@@ -214,7 +214,7 @@ func TestObserveIgnoresTheProxyOfTheEnvironment(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://"+closedPort(t))
 	t.Setenv("NO_PROXY", "")
 	address := fakeSampler(t, answer(`{}`))
-	if got := observe.New(observe.Options{}).Observe(t.Context(), []observe.Target{{"a", address}}); got[0].Err != nil {
+	if got := observe.New(observe.Options{}).Observe(t.Context(), []observe.Target{{Pod: "a", Address: address}}); got[0].Err != nil {
 		t.Error(got[0].Err)
 	}
 }
@@ -231,7 +231,7 @@ func TestObserveIPv6(t *testing.T) {
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: answer(`{}`)}}
 	server.Start()
 	defer server.Close()
-	if got := observe.New(observe.Options{}).Observe(t.Context(), []observe.Target{{"a", l.Addr().String()}}); got[0].Err != nil {
+	if got := observe.New(observe.Options{}).Observe(t.Context(), []observe.Target{{Pod: "a", Address: l.Addr().String()}}); got[0].Err != nil {
 		t.Error(got[0].Err)
 	}
 }
@@ -243,7 +243,7 @@ func FuzzReport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		server := httptest.NewServer(answer(`{"server":{"name":"` + strings.ReplaceAll(name, `"`, "") + `"}}`))
 		defer server.Close()
-		got := observer.Observe(t.Context(), []observe.Target{{"a", server.Listener.Addr().String()}})[0]
+		got := observer.Observe(t.Context(), []observe.Target{{Pod: "a", Address: server.Listener.Addr().String()}})[0]
 		if got.Report == nil {
 			return
 		}

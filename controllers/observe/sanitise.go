@@ -14,7 +14,7 @@ const (
 func sanitise(r *statusz.Report) {
 	for _, text := range []*string{
 		&r.ConfigHash, &r.ConfigError, &r.SessionKey, &r.Policy,
-		&r.Server.Name, &r.Server.Version, &r.Server.ProtocolVersion, &r.Server.Detail,
+		&r.Server.Name, &r.Server.Version, &r.Server.ProtocolVersion, &r.Server.Detail, &r.Server.Upstream,
 	} {
 		*text = statusz.Clean(*text)
 	}
@@ -36,6 +36,7 @@ func sanitise(r *statusz.Report) {
 	for i := range r.Providers {
 		p := &r.Providers[i]
 		p.Name, p.CredentialRef, p.Detail = statusz.Clean(p.Name), statusz.Clean(p.CredentialRef), statusz.Clean(p.Detail)
+		p.Model = statusz.Clean(p.Model)
 		p.Credential = statusz.CredentialState(statusz.Clean(string(p.Credential)))
 		p.State = statusz.ProviderState(statusz.Clean(string(p.State)))
 	}

@@ -211,13 +211,28 @@ func (p part) podsRefused() *verdict {
 			if why == "" {
 				why = "a quota, Pod Security or a webhook is in the way"
 			}
-			v := no(mcpv1alpha1.ReasonPodsRefused,
-				fmt.Sprintf("the cluster refuses to create a pod of the %s: %s; correct %s or what the namespace allows, and see `kubectl describe replicaset -n %s -l %s`",
-					p.name, why, p.spec, p.namespace, p.selector()))
+			reason, todo := refusedFor(c.Message)
+			v := no(reason,
+				fmt.Sprintf("the cluster refuses to create a pod of the %s: %s; correct %s or %s, and see `kubectl describe replicaset -n %s -l %s`",
+					p.name, why, p.spec, todo, p.namespace, p.selector()))
 			return &v
 		}
 	}
 	return nil
+}
+
+// refusedFor tells why the cluster refuses a pod, and what else than the spec can
+// be changed. There is nothing but the API server's words to tell it by; others
+// than these get the reason that is never wrong.
+func refusedFor(message string) (reason, todo string) {
+	switch {
+	case strings.Contains(message, "exceeded quota"), strings.Contains(message, "failed quota"):
+		return mcpv1alpha1.ReasonQuotaExceeded, "the namespace's ResourceQuota"
+	case strings.Contains(message, "violates PodSecurity"):
+		return mcpv1alpha1.ReasonPodSecurity, "the namespace's Pod Security level"
+	default:
+		return mcpv1alpha1.ReasonPodsRefused, "what the namespace allows"
+	}
 }
 
 // maxRefusal is the length of what is quoted of a refusal. Pod Security's list of

@@ -21,6 +21,10 @@ type reports struct {
 	all []*statusz.Report
 	// ready are those of ready pods; only these serve callers.
 	ready []*statusz.Report
+	// upstream is the config.Upstream.Hash of what they are to have looked at, and
+	// otherServer says that one has looked at another one.
+	upstream    string
+	otherServer bool
 	// unreadable says that a ready pod gave none.
 	unreadable bool
 	// readyPods is the number of ready pods.
@@ -31,7 +35,7 @@ type reports struct {
 }
 
 func gatherReports(in ServerInput) reports {
-	out := reports{wanted: in.Plan.Config.Hash(), replacing: replacing(in.SamplerDeployment)}
+	out := reports{wanted: in.Plan.Config.Hash(), upstream: in.Plan.Config.Upstream.Hash(), replacing: replacing(in.SamplerDeployment)}
 	for i := range in.SamplerPods {
 		pod := &in.SamplerPods[i]
 		if !pod.DeletionTimestamp.IsZero() {
@@ -49,9 +53,16 @@ func gatherReports(in ServerInput) reports {
 		out.all = append(out.all, in.Findings[at].Report)
 		if isReady {
 			out.ready = append(out.ready, in.Findings[at].Report)
+			out.otherServer = out.otherServer || !out.about(in.Findings[at].Report)
 		}
 	}
 	return out
+}
+
+// about says whether a report is about the server that the spec names now. A sampler
+// of an earlier release does not say which one it looked at.
+func (r reports) about(report *statusz.Report) bool {
+	return report.Server.Upstream == "" || report.Server.Upstream == r.upstream
 }
 
 // keysDiffer says whether samplers that serve callers hold different keys, so
@@ -123,7 +134,7 @@ var (
 	}
 	storeStates  = []statusz.StoreState{statusz.StoreHealthy, statusz.StoreUnreachable, statusz.StoreRefused}
 	serverStates = []statusz.ServerState{
-		statusz.ServerVerified, statusz.ServerUnauthorized, statusz.ServerUnreachable, statusz.ServerNotMCP,
+		statusz.ServerVerified, statusz.ServerUnauthorized, statusz.ServerUnreachable, statusz.ServerWrongEra, statusz.ServerNotMCP,
 	}
 )
 
@@ -166,7 +177,7 @@ func (r reports) store() statusz.Store {
 func (r reports) server() statusz.Server {
 	worst := statusz.Server{State: statusz.ServerUnknown}
 	for _, report := range r.ready {
-		if s := report.Server; outweighs(serverStates, s.State, worst.State, s.At, worst.At) {
+		if s := report.Server; r.about(report) && outweighs(serverStates, s.State, worst.State, s.At, worst.At) {
 			worst = s
 		}
 	}
@@ -187,7 +198,7 @@ func serverInfo(r reports) *mcpv1alpha1.ServerInfo {
 			Era:             statusz.Clean(s.Era),
 			Tools:           s.Tools,
 		}
-		if info != (mcpv1alpha1.ServerInfo{}) && (newest == nil || s.At.After(at)) {
+		if r.about(report) && info != (mcpv1alpha1.ServerInfo{}) && (newest == nil || s.At.After(at)) {
 			newest, at = &info, s.At
 		}
 	}

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,14 +69,7 @@ func outdated(in ServerInput, at time.Time) string {
 	if in.Server.Spec.Container == nil {
 		return ""
 	}
-	var since time.Time // the first pod that is ready now
-	for i := range in.ServerPods {
-		for _, c := range in.ServerPods[i].Status.Conditions {
-			if c.Type == corev1.PodReady && PodReady(&in.ServerPods[i]) && (since.IsZero() || c.LastTransitionTime.Time.Before(since)) {
-				since = c.LastTransitionTime.Time
-			}
-		}
-	}
+	since := ServesSince(in.ServerPods)
 	switch {
 	case !slices.ContainsFunc(in.ServerPods, func(pod corev1.Pod) bool { return PodReady(&pod) }):
 		return "no pod of the server is ready to be looked at: see the condition Available"
@@ -198,6 +192,11 @@ func provider(plan resolve.Plan, p *config.Provider, r reports) *verdict {
 		v = no(mcpv1alpha1.ReasonProviderUnreachable, fmt.Sprintf("provider %s does not answer at %s%s: check its baseURL in SamplingPolicy %s, and that the sampler's pods may connect to it",
 			quote(p.Name), where, detail(seen.Detail), quote(policy.Name)))
 	case statusz.ProviderFailing:
+		if calls(policy, p.Name, seen.Model) {
+			v = no(mcpv1alpha1.ReasonModelNotFound, fmt.Sprintf("provider %s answers HTTP 404 to requests for model %s: check the model's name, in models.allowed[].model, and the provider's baseURL in SamplingPolicy %s",
+				quote(p.Name), quote(seen.Model), quote(policy.Name)))
+			break
+		}
 		v = no(mcpv1alpha1.ReasonProviderFailing, fmt.Sprintf("provider %s answers with errors%s: %s",
 			quote(p.Name), detail(seen.Detail), failingTodo(seen.Detail, "SamplingPolicy "+quote(policy.Name))))
 	case statusz.ProviderHealthy:
@@ -206,6 +205,14 @@ func provider(plan resolve.Plan, p *config.Provider, r reports) *verdict {
 		v = unknown(mcpv1alpha1.ReasonPending, fmt.Sprintf("no sampler has asked provider %s yet whether it answers", quote(p.Name)))
 	}
 	return &v
+}
+
+// calls says whether a policy has a provider run that model: another name can only
+// be of an earlier policy, or made up.
+func calls(policy *config.Policy, provider, model string) bool {
+	return slices.ContainsFunc(policy.Models.Allowed, func(m config.Model) bool {
+		return m.Provider == provider && cmp.Or(m.Model, m.Name) == model
+	})
 }
 
 // failingTodo is what to do about a provider that answers with errors. Samplers

@@ -2,6 +2,9 @@ package status
 
 import (
 	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
@@ -12,9 +15,15 @@ import (
 func verified(in ServerInput, r reports) verdict {
 	found := r.server()
 	url := in.Plan.Config.Upstream.URL
+	if since := ServesSince(in.ServerPods); found.State != statusz.ServerUnknown && found.At.Before(since) && found.State != statusz.ServerUnreachable {
+		return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler has looked since the server's pods were replaced; one does within seconds")
+	}
 	switch found.State {
 	case statusz.ServerVerified:
 		return yes(mcpv1alpha1.ReasonVerified, "the server speaks MCP")
+	case statusz.ServerWrongEra:
+		return no(mcpv1alpha1.ReasonWrongEra,
+			fmt.Sprintf("the server at %s speaks MCP, but only in the stateless era of 2026-07-28 and later: remove spec.transport.protocolEra, which asks for sessions", url))
 	case statusz.ServerUnauthorized:
 		return unauthorized(in)
 	case statusz.ServerUnreachable:
@@ -26,6 +35,9 @@ func verified(in ServerInput, r reports) verdict {
 	case statusz.ServerNotMCP:
 		return no(mcpv1alpha1.ReasonNotMCP,
 			fmt.Sprintf("what answers at %s is no MCP server%s: %s", url, detail(found.Detail), notMCPTodo(in)))
+	}
+	if r.otherServer {
+		return unknown(mcpv1alpha1.ReasonNotVerified, "no sampler has looked at the server that the spec names now; one does within seconds")
 	}
 	if in.Plan.Config.ResidentSession.Mode == config.ResidentOff {
 		return unknown(mcpv1alpha1.ReasonResidentSessionOff, "samplers do not look whether the server speaks MCP, because spec.sampler.residentSession is Off")
@@ -79,4 +91,19 @@ func notMCPTodo(in ServerInput) string {
 
 func isStdio(in ServerInput) bool {
 	return in.Server.Spec.Transport.Type == mcpv1alpha1.TransportStdio
+}
+
+// ServesSince is when the first pod of the newest pod template became ready, so
+// that what was found out about the server before is about another one; zero if
+// none is.
+func ServesSince(pods []corev1.Pod) time.Time {
+	var since time.Time
+	for _, pod := range newestPods(pods) {
+		for _, c := range pod.Status.Conditions {
+			if c.Type == corev1.PodReady && PodReady(pod) && (since.IsZero() || c.LastTransitionTime.Time.Before(since)) {
+				since = c.LastTransitionTime.Time
+			}
+		}
+	}
+	return since
 }

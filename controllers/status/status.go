@@ -126,7 +126,7 @@ func ready(in ServerInput, r reports, conditions []metav1.Condition) verdict {
 		for _, c := range conditions {
 			switch {
 			case c.Status != wanted || harmless(c):
-			case wasReady && c.Reason == mcpv1alpha1.ReasonPending && in.Now.Sub(c.LastTransitionTime.Time) < loadingPatience:
+			case wasReady && (c.Reason == mcpv1alpha1.ReasonPending || c.Reason == mcpv1alpha1.ReasonNotVerified) && in.Now.Sub(c.LastTransitionTime.Time) < loadingPatience:
 				loading = true
 			default:
 				return verdict{wanted, c.Reason, c.Message}
@@ -135,7 +135,7 @@ func ready(in ServerInput, r reports, conditions []metav1.Condition) verdict {
 	}
 	also := differentKeys(in, r)
 	if loading {
-		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; its samplers are loading a new configuration"+also)
+		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; its samplers are taking up what is new"+also)
 	}
 	if in.Plan.Policy == nil {
 		return yes(mcpv1alpha1.ReasonReady, "callers can use the server; no SamplingPolicy targets it, so nobody answers its sampling requests"+also)

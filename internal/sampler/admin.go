@@ -3,6 +3,7 @@ package sampler
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 )
@@ -21,7 +22,10 @@ func (s *Server) adminHandler() http.Handler {
 		}
 		plain(w, http.StatusOK, "ok")
 	})
-	mux.HandleFunc("GET "+statusz.Path, func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+statusz.Path, func(w http.ResponseWriter, r *http.Request) {
+		if since, err := time.Parse(time.RFC3339, r.URL.Query().Get(statusz.ParamSince)); err == nil {
+			s.lookAgain(since)
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		enc := json.NewEncoder(w)

@@ -44,7 +44,8 @@ func sameResident(a, b *config.Effective) bool {
 }
 
 func (s *Server) resident(ctx context.Context, cfg *config.Effective) {
-	s.finding.Store(&statusz.Server{State: statusz.ServerUnknown})
+	upstream := cfg.Upstream.Hash()
+	s.finding.Store(&statusz.Server{State: statusz.ServerUnknown, Upstream: upstream})
 	if cfg.ResidentSession.Mode == config.ResidentOff {
 		return
 	}
@@ -63,9 +64,26 @@ func (s *Server) resident(ctx context.Context, cfg *config.Effective) {
 		NoProcess:  bridge.NoRoom,
 		Interval:   time.Duration(cfg.ResidentSession.Interval),
 		Version:    s.Version,
-		Report:     func(found statusz.Server) { s.finding.Store(&found) },
-		Log:        s.Log,
+		Report: func(found statusz.Server) {
+			found.Upstream = upstream
+			s.finding.Store(&found)
+		},
+		Sessions: cfg.Upstream.ProtocolEra == config.EraLegacy,
+		Again:    s.again,
+		Log:      s.Log,
 	})
+}
+
+// lookAgain has the resident session look at the server if the newest finding is
+// from before that time.
+func (s *Server) lookAgain(since time.Time) {
+	if !s.found().At.Before(since) {
+		return
+	}
+	select {
+	case s.again <- struct{}{}:
+	default: // somebody has said so already
+	}
 }
 
 func residentTransport(cfg *config.Effective) resident.Transport {

@@ -82,6 +82,7 @@ type Server struct {
 	admin     net.Listener
 	draining  atomic.Bool
 	finding   atomic.Pointer[statusz.Server]
+	again     chan struct{} // holds a token when the server is to be looked at again
 	telemetry *telemetry.Telemetry
 }
 
@@ -94,7 +95,7 @@ func New(o Options) (*Server, error) {
 	if o.Procs == nil {
 		o.Procs = new(procs.Governor)
 	}
-	s := &Server{Options: o, telemetry: telemetry.New()}
+	s := &Server{Options: o, telemetry: telemetry.New(), again: make(chan struct{}, 1)}
 	var err error
 	s.live = newLive(&o, s.telemetry)
 	s.file = reload.New(o.ConfigPath, o.Log, s.live.use)

@@ -26,8 +26,15 @@ func (e Effective) Encode() ([]byte, error) {
 // have the same hash, also if one of them leaves out defaults. It is 16 bytes
 // of SHA-256 in hex, and empty for a value that has no JSON form (a
 // temperature that is no number), which Validate refuses.
-func (e Effective) Hash() string {
-	canonical, err := json.Marshal(e.WithDefaults())
+func (e Effective) Hash() string { return hashOf(e.WithDefaults()) }
+
+// Hash tells one server, and one way to it, from another.
+func (u Upstream) Hash() string {
+	return hashOf(Effective{Upstream: u}.WithDefaults().Upstream)
+}
+
+func hashOf(value any) string {
+	canonical, err := json.Marshal(value)
 	if err != nil {
 		return ""
 	}

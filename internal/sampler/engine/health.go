@@ -39,6 +39,7 @@ type health struct {
 	credential statusz.CredentialState
 	state      statusz.ProviderState
 	detail     string
+	model      string // that the provider does not know
 	at         time.Time
 	holdsUntil time.Time // until then no probe overrules state
 	doubt      bool      // whether the provider still answers is to be asked soon
@@ -52,7 +53,7 @@ func (h *health) inherit(from *health) {
 	defer from.mu.Unlock()
 	h.credential = from.credential
 	if !time.Now().Before(from.holdsUntil) {
-		h.state, h.detail, h.at = from.state, from.detail, from.at
+		h.state, h.detail, h.model, h.at = from.state, from.detail, from.model, from.at
 	}
 }
 
@@ -68,7 +69,7 @@ func (h *health) reconsider() {
 }
 
 func (h *health) set(state statusz.ProviderState, detail string) {
-	h.state, h.detail, h.at = state, detail, time.Now()
+	h.state, h.detail, h.model, h.at = state, detail, "", time.Now()
 }
 
 // healthy reports whether the newest contact went well, and whether there is a
@@ -132,7 +133,7 @@ func asKnown(err error) *provider.Error {
 }
 
 // answered records the outcome of a real request.
-func (h *health) answered(err error) {
+func (h *health) answered(model string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var unsupported *provider.UnsupportedError
@@ -154,6 +155,7 @@ func (h *health) answered(err error) {
 		switch {
 		case e.Status == http.StatusNotFound:
 			h.found("HTTP 404: it does not know the model, or the base URL is wrong")
+			h.model = model
 		case h.state == statusz.ProviderUnknown || h.state == statusz.ProviderUnreachable:
 			// It did not like this one request: that says nothing about others.
 			h.set(statusz.ProviderHealthy, "")
@@ -217,6 +219,7 @@ func (t *target) status() statusz.Provider {
 		Name:       t.config.Name,
 		Credential: t.health.credential,
 		State:      t.health.state,
+		Model:      t.health.model,
 		Detail:     t.health.detail,
 		At:         t.health.at.UTC(),
 	}

@@ -205,6 +205,9 @@ func TestRealRequestsCountForTheState(t *testing.T) {
 
 		answer(errNoModel)
 		wantState(t, e, statusz.ProviderFailing, noModelDetail)
+		if got := e.Status()[0].Model; got == "" {
+			t.Error("the report does not name the model")
+		}
 		pass(time.Minute) // a list of models does not disprove it
 		wantState(t, e, statusz.ProviderFailing, noModelDetail)
 		answer(nil)

@@ -92,7 +92,7 @@ func (t *target) call(ctx context.Context, req provider.Request, fair time.Durat
 			outcome = errTimeout
 			return nil, errTimeout
 		}
-		t.health.answered(err)
+		t.health.answered(req.Model, err)
 		return nil, errTimeout
 	case errors.Is(cause, context.Canceled):
 		// Nobody waits any more. Whatever the adapter made of that is not the
@@ -100,6 +100,6 @@ func (t *target) call(ctx context.Context, req provider.Request, fair time.Durat
 		outcome = &provider.Error{Kind: provider.KindCanceled, Detail: "canceled", Cause: err}
 		return nil, outcome
 	}
-	t.health.answered(err)
+	t.health.answered(req.Model, err)
 	return response, err
 }

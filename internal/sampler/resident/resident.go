@@ -69,6 +69,10 @@ type Options struct {
 	// NoProcess is the Proxy-Status header by which a bridge says, for itself and
 	// not for the server, that it runs no further process.
 	NoProcess string
+	// Sessions says that only the era of sessions is wanted.
+	Sessions bool
+	// Again has a token whenever the server is to be looked at again at once.
+	Again <-chan struct{}
 	// Version is the sampler's own, for the handshake.
 	Version string
 	// Report is called with each finding, never concurrently.
@@ -119,6 +123,7 @@ func Run(ctx context.Context, o Options) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-o.Again:
 		case <-time.After(wait):
 		}
 	}
@@ -151,6 +156,7 @@ func (o Options) session(ctx context.Context, found func(statusz.Server)) error 
 			return nil
 		case <-l.lost:
 			return errBrokenOff
+		case <-o.Again:
 		case <-time.After(o.Interval):
 		}
 		again, err := l.relook(ctx, info)
@@ -317,7 +323,11 @@ func (o Options) findingOf(err error) statusz.Server {
 	if e, ok := errors.AsType[*lookError](err); ok {
 		status, proxyStatus = e.status, e.proxyStatus
 	}
+	var unsupported mcp.UnsupportedProtocolVersionError
 	switch {
+	case o.Sessions && errors.As(err, &unsupported):
+		f.State = statusz.ServerWrongEra
+		f.Detail = "it knows the stateless era of the protocol only"
 	case proxyStatus != "" && proxyStatus == o.NoRoom:
 		f.State = statusz.ServerUnknown // it says nothing about the server
 		f.Detail = "the sampler has no room for another session"

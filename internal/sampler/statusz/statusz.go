@@ -18,6 +18,9 @@ import (
 const (
 	// Path is where the admin port serves the report.
 	Path = "/statusz"
+	// ParamSince is a time (RFC 3339) in the report's query: what was found out about
+	// the server before is old news, and the sampler looks again.
+	ParamSince = "since"
 	// MaxText is the length in bytes that free text is cut to.
 	MaxText = 256
 	// MaxBytes bounds a whole report; readers refuse a longer one.
@@ -85,6 +88,9 @@ type Provider struct {
 	// CredentialRef is what users call the key's place.
 	CredentialRef string        `json:"credentialRef,omitempty"`
 	State         ProviderState `json:"state"`
+	// Model is the name, at the provider, of a model that it does not know, in
+	// state Failing; empty otherwise.
+	Model string `json:"model,omitempty"`
 	// Detail is a short, safe text ("HTTP 401", "connection refused"). It never
 	// quotes what the provider said.
 	Detail string `json:"detail,omitempty"`
@@ -141,6 +147,9 @@ const (
 	// ServerNotMCP means that something answered which is no MCP server at that
 	// path.
 	ServerNotMCP ServerState = "NotMCP"
+	// ServerWrongEra means that it knows only the stateless era, where the
+	// configuration wants sessions.
+	ServerWrongEra ServerState = "WrongEra"
 )
 
 // Eras of the protocol, as Server.Era has them.
@@ -153,10 +162,12 @@ const (
 
 // Server is what the resident session found out about the MCP server.
 type Server struct {
-	State           ServerState `json:"state"`
-	Name            string      `json:"name,omitempty"`
-	Version         string      `json:"version,omitempty"`
-	ProtocolVersion string      `json:"protocolVersion,omitempty"`
+	State ServerState `json:"state"`
+	// Upstream is config.Upstream.Hash of what was looked at.
+	Upstream        string `json:"upstream,omitempty"`
+	Name            string `json:"name,omitempty"`
+	Version         string `json:"version,omitempty"`
+	ProtocolVersion string `json:"protocolVersion,omitempty"`
 	// Era is EraLegacy, or EraModern for a server that has no sessions; empty as
 	// long as it is not known.
 	Era string `json:"era,omitempty"`
