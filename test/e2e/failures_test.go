@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -157,4 +160,24 @@ func testSamplerKilled(t *testing.T) {
 		t.Error(err)
 	}
 	s.awaitReady(t, server, policy)
+}
+
+// Who may write an MCPServer need not be one who may look into the node.
+func testPodSecurity(t *testing.T) {
+	s := newSpace(t)
+	server := newServer("summarizer", func(server *mcpv1alpha1.MCPServer) {
+		server.Spec.PodTemplate = &apiextensionsv1.JSON{Raw: []byte(`{"spec":{"volumes":[{"name":"node","hostPath":{"path":"/"}}]}}`)}
+	})
+	s.create(t, server)
+	s.await(t, server, wantCondition{
+		conditionType: mcpv1alpha1.ConditionAccepted, status: metav1.ConditionFalse, reason: mcpv1alpha1.ReasonPodSecurity,
+		message: []string{`the operator holds pods to the Pod Security level "baseline"`, "spec.podTemplate", `hostPath volumes (volume "node")`, "--pod-security"},
+	}, wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionFalse, reason: mcpv1alpha1.ReasonPodSecurity})
+	err := s.get(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "summarizer-server"}})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("a Deployment of the server: got %v, want none", err)
+	}
+
+	patch(t, s, server, func(server *mcpv1alpha1.MCPServer) { server.Spec.PodTemplate = nil })
+	s.await(t, server, wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionTrue})
 }

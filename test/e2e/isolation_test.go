@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 )
@@ -239,6 +240,36 @@ func testOnlyTheOperatorReachesAdminPorts(t *testing.T) {
 	other.cannotReach(t, prober, address)
 	s.let(t, "the-prober", map[string]string{"app": prober}, podsOf(server.Name, "sampler"))
 	s.reaches(t, prober, address)
+}
+
+// Whoever scrapes may be anywhere, and nobody else has to reach the manager.
+func testManagersPorts(t *testing.T) {
+	s := newSpace(t)
+	s.enforced(t)
+	var managers corev1.PodList
+	must(t, s.client.List(t.Context(), &managers, client.InNamespace(operatorNamespace), client.HasLabels{"app.kubernetes.io/name"}))
+	if len(managers.Items) == 0 {
+		t.Fatalf("no pod of the manager in namespace %s", operatorNamespace)
+	}
+	manager := managers.Items[0]
+	metrics, health := net.JoinHostPort(manager.Status.PodIP, "8080"), net.JoinHostPort(manager.Status.PodIP, "8081")
+	s.reaches(t, prober, metrics)
+	s.cannotReach(t, prober, health)
+
+	open := &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-", Namespace: operatorNamespace},
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/name": manager.Labels["app.kubernetes.io/name"]}},
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{}},
+		},
+	}
+	must(t, s.client.Create(t.Context(), open))
+	t.Cleanup(func() {
+		if err := s.client.Delete(context.WithoutCancel(t.Context()), open); err != nil {
+			t.Errorf("delete the policy that opens the manager: %v", err)
+		}
+	})
+	s.reaches(t, prober, health)
 }
 
 func testServerEgress(t *testing.T) {

@@ -51,6 +51,8 @@ func TestOperator(t *testing.T) {
 			"a server is rolled out under calls":        testRolloutOfAServer,
 			"others say how many pods a server has":     testReplicasOfOthers,
 			"a server is deleted under a call":          testDeleteUnderACall,
+			"a node is drained under calls":             testEvictions,
+			"a folder of the node is refused":           testPodSecurity,
 			"a server is scaled":                        testScale,
 			"a tenant uses what he has a right to":      testTenant,
 			"a deleted MCPServer leaves nothing behind": testDelete,
@@ -58,6 +60,7 @@ func TestOperator(t *testing.T) {
 			"who may call a sampler":                    testAccessFrom,
 			"only its samplers reach a server":          testOnlySamplersReachServers,
 			"only the operator reaches admin ports":     testOnlyTheOperatorReachesAdminPorts,
+			"of the manager only metrics are reached":   testManagersPorts,
 			"a server that may resolve names only":      testServerEgress,
 			"a Service of every type":                   testServicesOfEveryType,
 		} {

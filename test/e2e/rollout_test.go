@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -96,6 +99,57 @@ func (s *space) serverPods(t *testing.T, server *mcpv1alpha1.MCPServer, want int
 		}
 		return nil
 	})
+}
+
+// Draining a node evicts its pods. Of two only one may go at a time, and no call
+// fails meanwhile.
+func testEvictions(t *testing.T) {
+	s := newSpace(t)
+	s.runFakeModel(t)
+	server, policy := newServer("gosdk", running(peersImage(), "/gosdkserver")), newPolicy("policy", "gosdk")
+	server.Spec.Replicas, server.Spec.Sampler.Replicas = new(int32(2)), new(int32(2))
+	s.create(t, server, policy)
+	s.awaitReady(t, server, policy)
+	s.serverPods(t, server, 2)
+	s.samplers(t, server, 2)
+	c := s.callers(t)
+	c.open(server.Status.URL)
+	c.tell("/loop", url.Values{"tool": {"where", "summarize"}, "again": {"yes"}})
+	for _, component := range []string{"sampler", "server"} {
+		s.evictBoth(t, server, component)
+	}
+	got := c.tell("/stop", nil)
+	t.Logf("all pods were evicted under %d calls, %d sessions were begun anew: %s", got.OK, got.Renewed, got)
+	if got.Failed != 0 || len(got.Lost) != 0 || got.OK < many {
+		t.Errorf("want no call to fail: %s", got)
+	}
+	s.awaitReady(t, server, policy)
+}
+
+// evictBoth evicts the two pods of a component, as soon as each may go.
+func (s *space) evictBoth(t *testing.T, server *mcpv1alpha1.MCPServer, component string) {
+	t.Helper()
+	selector := "app.kubernetes.io/instance=" + server.Name + ",app.kubernetes.io/component=" + component
+	old := s.labelled(t, selector)
+	if len(old) != 2 {
+		t.Fatalf("there are %d pods of the %s, want 2", len(old), component)
+	}
+	evict := func(ctx context.Context, pod corev1.Pod) error {
+		return s.clientset.PolicyV1().Evictions(s.name).Evict(ctx, &policyv1.Eviction{
+			ObjectMeta:    metav1.ObjectMeta{Name: pod.Name},
+			DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))},
+		})
+	}
+	eventually(t, patience, "the first "+component+" to be evicted", func(ctx context.Context) error { return evict(ctx, old[0]) })
+	if err := evict(t.Context(), old[1]); !apierrors.IsTooManyRequests(err) {
+		t.Fatalf("the second %s is evicted after the first: got %v, want it refused", component, err)
+	}
+	took := eventually(t, patience, "the second "+component+" to be evicted", func(ctx context.Context) error { return evict(ctx, old[1]) })
+	t.Logf("the second %s may go after %s", component, took.Round(time.Millisecond))
+	if ready := slices.IndexFunc(s.labelled(t, selector), isReady); ready < 0 {
+		t.Errorf("the second %s was evicted when no other was ready", component)
+	}
+	s.replaced(t, server.Name+"-"+component, old)
 }
 
 // Where spec.replicas is absent the number of pods is somebody else's, such as an

@@ -111,9 +111,7 @@ func (s *space) samplers(t *testing.T, server *mcpv1alpha1.MCPServer, want int) 
 	eventually(t, patience, fmt.Sprintf("%d ready samplers", want), func(context.Context) error {
 		pods, urls = s.labelled(t, "app.kubernetes.io/component=sampler,app.kubernetes.io/instance="+server.Name), nil
 		for _, pod := range pods {
-			if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-				return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-			}) {
+			if isReady(pod) {
 				urls = append(urls, "http://"+pod.Status.PodIP+":8080/mcp")
 			}
 		}
@@ -123,6 +121,12 @@ func (s *space) samplers(t *testing.T, server *mcpv1alpha1.MCPServer, want int) 
 		return nil
 	})
 	return pods, urls
+}
+
+func isReady(pod corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // kill takes a pod away without a word to what runs in it.
