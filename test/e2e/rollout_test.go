@@ -136,7 +136,7 @@ func (s *space) evictBoth(t *testing.T, server *mcpv1alpha1.MCPServer, component
 	}
 	evict := func(ctx context.Context, pod corev1.Pod) error {
 		return s.clientset.PolicyV1().Evictions(s.name).Evict(ctx, &policyv1.Eviction{
-			ObjectMeta:    metav1.ObjectMeta{Name: pod.Name},
+			ObjectMeta:    metav1.ObjectMeta{Namespace: s.name, Name: pod.Name},
 			DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))},
 		})
 	}
