@@ -77,6 +77,14 @@ func refusalOf(err error) (refusal *resolve.Refusal, retry bool) {
 	if !invalid && !forbidden {
 		return nil, true
 	}
+	// There is nothing but the words to tell a quota by.
+	if forbidden && strings.Contains(err.Error(), "exceeded quota") {
+		return &resolve.Refusal{
+			Condition: mcpv1alpha1.ConditionAccepted,
+			Reason:    mcpv1alpha1.ReasonQuotaExceeded,
+			Message:   "a ResourceQuota of the namespace leaves no room for an object of the server: raise it, or delete what is no longer needed: " + explain(err),
+		}, true
+	}
 	return &resolve.Refusal{
 		Condition: mcpv1alpha1.ConditionAccepted,
 		Reason:    mcpv1alpha1.ReasonObjectRefused,

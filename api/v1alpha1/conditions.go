@@ -75,6 +75,9 @@ const (
 	ReasonAvailable = "Available"
 	// ReasonServerNotReady means that the server has no ready pod.
 	ReasonServerNotReady = "ServerNotReady"
+	// ReasonServerNotListening means that the server's container runs, and has not
+	// listened on its port for longer than a start takes.
+	ReasonServerNotListening = "ServerNotListening"
 	// ReasonServerCrashing means that the server's container ends again and
 	// again.
 	ReasonServerCrashing = "ServerCrashing"

@@ -27,14 +27,14 @@ const (
 
 // podSecurityError says that a pod would have more than pods may have.
 type podSecurityError struct {
-	fields string // where the user may have asked for it
+	fields string // where the user has asked for it
 	level  PodSecurity
 	detail string
 }
 
 func (e *podSecurityError) Error() string {
-	return fmt.Sprintf("the operator holds pods to the Pod Security level %q, which forbids what %s ask for: %s; take that out, or have the operator's --pod-security changed",
-		e.level, e.fields, statusz.Clean(e.detail))
+	return fmt.Sprintf("the operator holds all pods to the Pod Security level %q, which forbids: %s; take that out of %s, or have the operator's level changed (podSecurity.level in its Helm chart)",
+		e.level, statusz.Clean(e.detail), e.fields)
 }
 
 var evaluator = sync.OnceValues(func() (policy.Evaluator, error) {

@@ -60,6 +60,9 @@ func patchTemplate(base *corev1ac.PodTemplateSpecApplyConfiguration, p templateP
 	if container == nil {
 		return nil, &templateError{field: p.field, err: fmt.Errorf("it removes the container %q, which is needed", p.container)}
 	}
+	if name := withoutImage(patched); name != "" {
+		return nil, &templateError{field: p.field, err: fmt.Errorf("the container %q has no image; the container to change is named %q", name, p.container)}
+	}
 	dropOwnHandler(container.ReadinessProbe)
 	dropOwnReference(container.Env)
 	shortenSleep(container.Lifecycle, patched.Spec.TerminationGracePeriodSeconds)
@@ -131,6 +134,17 @@ func containerNamed(template *corev1ac.PodTemplateSpecApplyConfiguration, name s
 		return nil
 	}
 	return &template.Spec.Containers[i]
+}
+
+// withoutImage returns the name of a container that can only be a misspelling of
+// another one's; empty if there is none.
+func withoutImage(template *corev1ac.PodTemplateSpecApplyConfiguration) string {
+	for _, c := range slices.Concat(template.Spec.InitContainers, template.Spec.Containers) {
+		if c.Name != nil && (c.Image == nil || *c.Image == "") {
+			return *c.Name
+		}
+	}
+	return ""
 }
 
 // dropOwnHandler removes the default TCP check from a probe to which a patch has

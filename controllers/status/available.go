@@ -29,6 +29,10 @@ type part struct {
 	crashing string
 	// memory is the field to raise if a container needs more.
 	memory string
+	// listening is said where a container has run since startedBefore and does not
+	// listen; empty is never.
+	listening     string
+	startedBefore time.Time
 	// image is the place where the image is chosen, spec that of all else.
 	image, spec string
 	// waiting is said of a pod whose containers could not even be made since
@@ -41,9 +45,16 @@ type part struct {
 // volumes and the network. The image is pulled after that.
 const creatingPatience = 20 * time.Second
 
+// startPatience is how long a server may run before it listens.
+const startPatience = 30 * time.Second
+
 func serverPart(in ServerInput) part {
 	name := resolve.ServerObject(in.Server.Name)
 	why := fmt.Sprintf("it is still starting, or does not listen on port %d (spec.transport.port)", resolve.ServerPort(in.Server))
+	deaf := fmt.Sprintf("does not listen on port %d", resolve.ServerPort(in.Server))
+	if in.Server.Spec.PodTemplate != nil {
+		deaf += ", or fails a readiness check of spec.podTemplate"
+	}
 	if isStdio(in) {
 		why = "it is still starting"
 	}
@@ -53,9 +64,12 @@ func serverPart(in ServerInput) part {
 		notReady: no(mcpv1alpha1.ReasonServerNotReady,
 			fmt.Sprintf("no pod of the server is ready: %s; see `kubectl logs -n %s deploy/%s`", why, in.Server.Namespace, name)),
 		crashing: mcpv1alpha1.ReasonServerCrashing,
-		memory:   "spec.container.resources.limits",
-		image:    "spec.container.image, or spec.podTemplate.spec.imagePullSecrets",
-		spec:     "spec.container and spec.podTemplate",
+		listening: fmt.Sprintf("the server runs and %s: correct spec.transport.port, or have it listen on all addresses (0.0.0.0); see `kubectl logs -n %s deploy/%s`",
+			deaf, in.Server.Namespace, name),
+		startedBefore: in.Now.Add(-startPatience),
+		memory:        "spec.container.resources.limits",
+		image:         "spec.container.image, or spec.podTemplate.spec.imagePullSecrets",
+		spec:          "spec.container and spec.podTemplate",
 	}
 }
 
@@ -173,6 +187,10 @@ func (p part) podProblem(pod *corev1.Pod) *verdict {
 			return v
 		}
 	}
+	if p.listening != "" && slices.ContainsFunc(pod.Status.ContainerStatuses, p.isDeaf) {
+		v := no(mcpv1alpha1.ReasonServerNotListening, p.listening)
+		return &v
+	}
 	if p.waiting != "" && waitsForVolumes(pod) && pod.CreationTimestamp.Time.Before(p.longAgo) {
 		v := no(p.notReady.reason, p.waiting)
 		return &v
@@ -180,11 +198,17 @@ func (p part) podProblem(pod *corev1.Pod) *verdict {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			v := no(mcpv1alpha1.ReasonUnschedulable,
-				fmt.Sprintf("no node takes a pod of the %s: see `kubectl describe pod -n %s -l %s`", p.name, p.namespace, p.selector()))
+				fmt.Sprintf("no node takes a pod of the %s%s: see `kubectl describe pod -n %s -l %s`", p.name, detail(c.Message), p.namespace, p.selector()))
 			return &v
 		}
 	}
 	return nil
+}
+
+// isDeaf says whether the server's container has run for long and is not ready.
+func (p part) isDeaf(c corev1.ContainerStatus) bool {
+	return c.Name == build.ServerContainer && !c.Ready && c.State.Running != nil &&
+		!c.State.Running.StartedAt.IsZero() && c.State.Running.StartedAt.Time.Before(p.startedBefore)
 }
 
 // waitsForVolumes says whether a node has the pod and nothing of it runs. While

@@ -84,6 +84,9 @@ func samplingReady(in ServerInput, r reports) verdict {
 	if refusal := in.firstRefusal(mcpv1alpha1.ConditionSamplingReady); refusal != nil {
 		return refusedBy(refusal)
 	}
+	if in.blocked() {
+		return unknown(mcpv1alpha1.ReasonPending, "the configuration of the samplers cannot be written: see the condition Accepted")
+	}
 	if text := r.refusal(); text != "" {
 		// The report may be newer than what is known of the Deployment.
 		if r.replacing || strings.Contains(text, startAnew) {

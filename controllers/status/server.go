@@ -13,6 +13,9 @@ import (
 )
 
 func verified(in ServerInput, r reports) verdict {
+	if in.blocked() {
+		return unknown(mcpv1alpha1.ReasonNotVerified, "the objects of the server are not there: see the condition Accepted")
+	}
 	found := r.server()
 	url := in.Plan.Config.Upstream.URL
 	if since := ServesSince(in.ServerPods); found.State != statusz.ServerUnknown && found.At.Before(since) && found.State != statusz.ServerUnreachable {

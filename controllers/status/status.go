@@ -104,6 +104,13 @@ func (in ServerInput) firstRefusal(condition string) *resolve.Refusal {
 	return resolve.Plan{Refusals: in.Refusals}.Refused(condition)
 }
 
+// blocked says whether nothing can be written for the server, because a name is
+// taken: what its objects look like is then somebody else's, or old.
+func (in ServerInput) blocked() bool {
+	r := in.firstRefusal(mcpv1alpha1.ConditionAccepted)
+	return r != nil && r.Reason == mcpv1alpha1.ReasonNameConflict
+}
+
 func accepted(in ServerInput) verdict {
 	if r := in.firstRefusal(mcpv1alpha1.ConditionAccepted); r != nil {
 		return refusedBy(r)
