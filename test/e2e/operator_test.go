@@ -25,48 +25,52 @@ func TestOperator(t *testing.T) {
 	t.Run("a policy change reaches an open session", testPolicyChange)
 	t.Run("fifty policy changes under calls", testPolicyLatency)
 	t.Run("side by side", func(t *testing.T) {
-		for name, test := range map[string]func(*testing.T){
-			"servers of every SDK get their answers":    testEverySDK,
-			"the real small model answers":              testRealModel,
-			"what cannot work is refused":               testRefusals,
-			"without a policy there is no sampling":     testNoPolicy,
-			"a caller's own model comes first if asked": testFallback,
-			"policies by label and by name":             testAttachment,
-			"a key is missing, wrong, then right":       testKeys,
-			"a model cannot be reached":                 testUnreachableModel,
-			"another family answers, within limits":     testFallbackToAHandlerAndLimits,
-			"a server crashes, then does not":           testCrashingServer,
-			"an image cannot be pulled":                 testImagePull,
-			"what listens is no MCP server":             testNotMCP,
-			"a sampler pod is killed":                   testSamplerKilled,
-			"a server behind a Service of its own":      testServiceSource,
-			"a server over stdio":                       testStdioServer,
-			"a server over HTTP+SSE":                    testSSEServer,
-			"a remote server with a key":                testRemoteServer,
-			"a server of the stateless era":             testModernEra,
-			"sessions outlive the sampler":              testSessionsOutliveTheSampler,
-			"sessions outlive one of two samplers":      testSessionsOfTwoSamplers,
-			"a server pod of two is killed":             testSessionsOfAServerPod,
-			"samplers are replaced under calls":         testRollingUpdateOfSamplers,
-			"a server is rolled out under calls":        testRolloutOfAServer,
-			"others say how many pods a server has":     testReplicasOfOthers,
-			"a server is deleted under a call":          testDeleteUnderACall,
-			"a node is drained under calls":             testEvictions,
-			"a folder of the node is refused":           testPodSecurity,
-			"a server is scaled":                        testScale,
-			"a tenant uses what he has a right to":      testTenant,
-			"a deleted MCPServer leaves nothing behind": testDelete,
-			"servers that other operators run":          testOtherOperators,
-			"who may call a sampler":                    testAccessFrom,
-			"only its samplers reach a server":          testOnlySamplersReachServers,
-			"only the operator reaches admin ports":     testOnlyTheOperatorReachesAdminPorts,
-			"of the manager only metrics are reached":   testManagersPorts,
-			"a server that may resolve names only":      testServerEgress,
-			"a Service of every type":                   testServicesOfEveryType,
+		for _, test := range []struct {
+			name string
+			run  func(*testing.T)
+		}{
+			// The longest come first, so that none of them is left over at the end.
+			{"a Service of every type", testServicesOfEveryType},
+			{"who may call a sampler", testAccessFrom},
+			{"a node is drained under calls", testEvictions},
+			{"a server over stdio", testStdioServer},
+			{"a server is rolled out under calls", testRolloutOfAServer},
+			{"a deleted MCPServer leaves nothing behind", testDelete},
+			{"samplers are replaced under calls", testRollingUpdateOfSamplers},
+			{"a server that may resolve names only", testServerEgress},
+			{"only its samplers reach a server", testOnlySamplersReachServers},
+			{"servers of every SDK get their answers", testEverySDK},
+			{"the real small model answers", testRealModel},
+			{"what cannot work is refused", testRefusals},
+			{"without a policy there is no sampling", testNoPolicy},
+			{"a caller's own model comes first if asked", testFallback},
+			{"policies by label and by name", testAttachment},
+			{"a key is missing, wrong, then right", testKeys},
+			{"a model cannot be reached", testUnreachableModel},
+			{"another family answers, within limits", testFallbackToAHandlerAndLimits},
+			{"a server crashes, then does not", testCrashingServer},
+			{"an image cannot be pulled", testImagePull},
+			{"what listens is no MCP server", testNotMCP},
+			{"a sampler pod is killed", testSamplerKilled},
+			{"a server behind a Service of its own", testServiceSource},
+			{"a server over HTTP+SSE", testSSEServer},
+			{"a remote server with a key", testRemoteServer},
+			{"a server of the stateless era", testModernEra},
+			{"sessions outlive the sampler", testSessionsOutliveTheSampler},
+			{"sessions outlive one of two samplers", testSessionsOfTwoSamplers},
+			{"a server pod of two is killed", testSessionsOfAServerPod},
+			{"others say how many pods a server has", testReplicasOfOthers},
+			{"a server is deleted under a call", testDeleteUnderACall},
+			{"a folder of the node is refused", testPodSecurity},
+			{"a server is scaled", testScale},
+			{"a tenant uses what he has a right to", testTenant},
+			{"servers that other operators run", testOtherOperators},
+			{"only the operator reaches admin ports", testOnlyTheOperatorReachesAdminPorts},
+			{"of the manager only metrics are reached", testManagersPorts},
 		} {
-			t.Run(name, func(t *testing.T) {
+			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()
-				test(t)
+				test.run(t)
 			})
 		}
 	})
