@@ -80,8 +80,8 @@ type MCPServerSpec struct {
 	// number to whoever sets it at the Deployment NAME-server, such as a
 	// HorizontalPodAutoscaler of that Deployment; until somebody does there is
 	// one, or as many as there were when the field was taken out. `kubectl scale`
-	// and a HorizontalPodAutoscaler of the MCPServer itself write this field:
-	// they need it to be set once. Only with container.
+	// and a HorizontalPodAutoscaler of the MCPServer itself write this field.
+	// Only with container.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000

@@ -127,6 +127,7 @@ func (c *Cluster) startAPIServer() error {
 	c.env.ControlPlane.GetAPIServer().Configure().
 		// Nobody here would take a node's first taints off.
 		Append("disable-admission-plugins", "TaintNodesByCondition").
+		Set("service-cluster-ip-range", "10.96.0.0/16"). // its own has room for 256
 		Append("audit-policy-file", policy).
 		Append("audit-log-path", c.audit)
 	var err error
