@@ -51,6 +51,8 @@ func TestOperator(t *testing.T) {
 			{"a server crashes, then does not", testCrashingServer},
 			{"an image cannot be pulled", testImagePull},
 			{"what listens is no MCP server", testNotMCP},
+			{"what keeps a server from working is said", testWhatIsWrong},
+			{"a provider does not know a model", testUnknownModel},
 			{"a sampler pod is killed", testSamplerKilled},
 			{"a server behind a Service of its own", testServiceSource},
 			{"a server over HTTP+SSE", testSSEServer},

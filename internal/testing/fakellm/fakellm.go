@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -33,6 +34,8 @@ type Request struct {
 type Server struct {
 	// Key, where it is set, is the only key that is not refused.
 	Key string
+	// Models, where there are any, are the only ones that it knows.
+	Models []string
 
 	mu       sync.Mutex
 	script   []Reply
@@ -107,10 +110,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		req := Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Body: body}
-		s.record(req)(w, r, req)
+		s.replyTo(req)(w, r, req)
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// replyTo refuses a model that is not known as OpenAI does.
+func (s *Server) replyTo(req Request) Reply {
+	var asked struct {
+		Model string `json:"model"`
+	}
+	reply := s.record(req)
+	if err := json.Unmarshal(req.Body, &asked); err == nil && len(s.Models) > 0 && !slices.Contains(s.Models, asked.Model) {
+		return Error(http.StatusNotFound, "model_not_found", "The model `"+asked.Model+"` does not exist or you do not have access to it.")
+	}
+	return reply
 }
 
 func (s *Server) record(req Request) Reply {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/fakellm"
@@ -16,9 +17,13 @@ import (
 func main() {
 	listen := flag.String("listen", ":8080", "address to listen on")
 	key := flag.String("key", "", "the only key that is not refused; empty takes every one")
+	models := flag.String("models", "", "the only models that it knows, separated by commas; empty knows every one")
 	flag.Parse()
 
 	model := &fakellm.Server{Key: *key}
+	if *models != "" {
+		model.Models = strings.Split(*models, ",")
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/", model)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
