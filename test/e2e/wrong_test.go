@@ -36,7 +36,7 @@ func testWhatIsWrong(t *testing.T) {
 		},
 		"the wrong era": {
 			change: func(s *mcpv1alpha1.MCPServer) {
-				s.Spec.Container.Image, s.Spec.Container.Command = peersImage(), []string{"/gosdkserver", "--modern"}
+				s.Spec.Container.Image, s.Spec.Container.Command = peersImage(), []string{"/gosdkserver", "--modern", "--strict"}
 				s.Spec.Transport.ProtocolEra = mcpv1alpha1.ProtocolEraLegacy
 			},
 			want: wantCondition{conditionType: mcpv1alpha1.ConditionVerified, reason: mcpv1alpha1.ReasonWrongEra, message: []string{"spec.transport.protocolEra"}},

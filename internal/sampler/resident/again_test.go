@@ -31,6 +31,13 @@ func TestItLooksAgainWhenAsked(t *testing.T) {
 }
 
 func TestAServerOfTheOtherEraIsNamedSo(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusBadRequest} {
+		testOtherEra(t, status)
+	}
+}
+
+func testOtherEra(t *testing.T, status int) {
+	t.Helper()
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var request struct {
 			ID json.RawMessage `json:"id"`
@@ -40,13 +47,14 @@ func TestAServerOfTheOtherEraIsNamedSo(t *testing.T) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
 		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":` + string(request.ID) + `,"error":{"code":-32022,"message":"none of yours","data":{"supported":["` + wire.VersionModern + `"]}}}`))
 	}))
 	defer endpoint.Close()
 	for sessions, want := range map[bool]statusz.ServerState{true: statusz.ServerWrongEra, false: statusz.ServerNotMCP} {
 		found := run(t, endpoint.URL, func(o *resident.Options) { o.Sessions = sessions })
 		if got := next(t, found); got.State != want {
-			t.Errorf("where only sessions are wanted (%v) found %+v, want %s", sessions, got, want)
+			t.Errorf("where only sessions are wanted (%v) found %+v, want %s (HTTP %d)", sessions, got, want, status)
 		}
 	}
 }

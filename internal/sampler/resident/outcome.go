@@ -1,10 +1,14 @@
 package resident
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // maxAnswer bounds what a server can say in one look: a client that looks must
@@ -19,6 +23,8 @@ type outcome struct {
 	left atomic.Int64
 	// proxyStatus is that header: a string.
 	proxyStatus atomic.Value
+	// otherEra says that the server knows none of the versions it was asked for.
+	otherEra atomic.Bool
 }
 
 // begin begins a look.
@@ -27,7 +33,7 @@ func (o *outcome) begin() { o.left.Store(maxAnswer) }
 // failed returns the error of a look that ended with the newest request.
 func (o *outcome) failed(cause error) error {
 	proxyStatus, _ := o.proxyStatus.Load().(string)
-	return &lookError{cause: cause, status: int(o.status.Load()), proxyStatus: proxyStatus}
+	return &lookError{cause: cause, status: int(o.status.Load()), proxyStatus: proxyStatus, otherEra: o.otherEra.Load()}
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -41,7 +47,27 @@ func (o *outcome) RoundTrip(req *http.Request) (*http.Response, error) {
 	o.status.Store(int64(res.StatusCode))
 	o.proxyStatus.Store(res.Header.Get("Proxy-Status"))
 	res.Body = &boundedBody{ReadCloser: res.Body, left: &o.left}
+	o.otherEra.Store(res.StatusCode == http.StatusBadRequest && refusesVersion(res))
 	return res, nil
+}
+
+// maxRefusal bounds a refusal that is read for its code.
+const maxRefusal = 64 << 10
+
+// refusesVersion reads the code of a refusal, which the client does not pass on,
+// and leaves the answer as it was.
+func refusesVersion(res *http.Response) bool {
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), res.Body), res.Body}
+	var refusal struct {
+		Error struct {
+			Code int `json:"code"`
+		} `json:"error"`
+	}
+	return err == nil && json.Unmarshal(body, &refusal) == nil && refusal.Error.Code == wire.CodeUnsupportedVersion
 }
 
 type boundedBody struct {

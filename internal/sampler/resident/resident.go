@@ -310,6 +310,7 @@ type lookError struct {
 	cause       error
 	status      int
 	proxyStatus string
+	otherEra    bool
 }
 
 func (e *lookError) Error() string { return e.cause.Error() }
@@ -320,12 +321,12 @@ func (e *lookError) Unwrap() error { return e.cause }
 func (o Options) findingOf(err error) statusz.Server {
 	f := statusz.Server{State: statusz.ServerNotMCP, At: time.Now()}
 	status, proxyStatus := 0, ""
+	_, otherEra := errors.AsType[mcp.UnsupportedProtocolVersionError](err)
 	if e, ok := errors.AsType[*lookError](err); ok {
-		status, proxyStatus = e.status, e.proxyStatus
+		status, proxyStatus, otherEra = e.status, e.proxyStatus, otherEra || e.otherEra
 	}
-	var unsupported mcp.UnsupportedProtocolVersionError
 	switch {
-	case o.Sessions && errors.As(err, &unsupported):
+	case o.Sessions && otherEra:
 		f.State = statusz.ServerWrongEra
 		f.Detail = "it knows the stateless era of the protocol only"
 	case proxyStatus != "" && proxyStatus == o.NoRoom:

@@ -4,10 +4,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -24,18 +27,47 @@ type arguments struct {
 func main() {
 	listen := flag.String("listen", ":8000", "address to serve MCP (Streamable HTTP, path /mcp) on")
 	modern := flag.Bool("modern", false, "serve the stateless version 2026-07-28 instead of those with sessions")
+	strict := flag.Bool("strict", false, "with -modern, refuse initialize, which the SDK's server answers all the same")
 	require := flag.String("require", "", "a header `NAME=VALUE` without which a request gets 401")
 	flag.DurationVar(&workTime, "work", workTime, "how long the tool work takes")
 	flag.Parse()
 
 	mux := http.NewServeMux()
-	mux.Handle("/mcp", requiring(*require, newHandler(*modern)))
+	handler := newHandler(*modern)
+	if *strict {
+		handler = refusingSessions(handler)
+	}
+	mux.Handle("/mcp", requiring(*require, handler))
 	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	slog.Info("serving MCP", "listen", *listen, "path", "/mcp")
 	if err := server.ListenAndServe(); err != nil {
 		slog.Error("serve", "error", err)
 		os.Exit(1)
 	}
+}
+
+// refusingSessions answers initialize as the specification of 2026-07-28 wants it
+// from a server that has no sessions.
+func refusingSessions(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, "read the request", http.StatusBadRequest)
+			return
+		}
+		var request struct {
+			ID     json.RawMessage `json:"id"`
+			Method string          `json:"method"`
+		}
+		if err := json.Unmarshal(body, &request); err == nil && request.Method == "initialize" {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32022,"message":"unsupported protocol version","data":{"supported":["2026-07-28"]}}}`, request.ID)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // requiring refuses requests that lack a header.
