@@ -1,13 +1,16 @@
 package controllers
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// settledInterval is how often samplers are asked when all is well.
+// settledInterval is how often samplers are asked when all is well. Each server
+// waits up to a third of it longer, so that those which began together, as when the
+// operator starts, do not stay together.
 const settledInterval = 15 * time.Second
 
 // pacer says how soon to look again at something that is not settled: often at
@@ -35,7 +38,7 @@ func (p *pacer) next(key types.NamespacedName, what string) time.Duration {
 	defer p.mu.Unlock()
 	if what == "" {
 		delete(p.pending, key)
-		return settledInterval
+		return settledInterval + rand.N(settledInterval/3)
 	}
 	since, ok := p.pending[key]
 	if !ok || since.what != what {

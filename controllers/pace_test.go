@@ -32,7 +32,11 @@ func TestPaceSlowsDownAndNeverStops(t *testing.T) {
 		{27 * time.Hour, "b", 100 * time.Millisecond}, // it began anew
 	} {
 		clock = begin.Add(tc.at)
-		if got := p.next(key, tc.what); got != tc.want {
+		got := p.next(key, tc.what)
+		if tc.what == "" && got > tc.want { // a third of it is chance
+			got = max(tc.want, got-settledInterval/3)
+		}
+		if got != tc.want {
 			t.Errorf("after %s of %q: %s, want %s", tc.at, tc.what, got, tc.want)
 		}
 	}
