@@ -91,18 +91,23 @@ func (l listing) since(obj client.Object) bool {
 	return err == nil && order <= 0
 }
 
-// covers says whether the listing is not older than these policies. It may be if
-// it has one more: that can be gone by now.
+// covers says whether the listing is not older than these policies. A status that
+// was written since does not count: nothing here depends on it. The listing may be
+// older if it has one more: that can be gone by now.
 func (l listing) covers(known []mcpv1alpha1.SamplingPolicy) bool {
 	there := make(map[types.UID]bool, len(known))
 	for i := range known {
-		if !l.since(&known[i]) {
-			return false
-		}
 		there[known[i].UID] = true
 	}
+	listed := make(map[types.UID]int64, len(l.policies))
 	for i := range l.policies {
 		if !there[l.policies[i].UID] {
+			return false
+		}
+		listed[l.policies[i].UID] = l.policies[i].Generation
+	}
+	for i := range known {
+		if generation, ok := listed[known[i].UID]; (!ok || generation < known[i].Generation) && !l.since(&known[i]) {
 			return false
 		}
 	}

@@ -67,24 +67,26 @@ func (l *Log) Write(r *Record) error {
 	return nil
 }
 
-// Run writes records until ctx ends, and then those that are left.
+// Run writes records until ctx ends, and then those that are left, as far as
+// somebody takes them.
 func (l *Log) Run(ctx context.Context) {
-	for {
-		select {
-		case <-l.wake:
-			l.Flush()
-		case <-ctx.Done():
-			last := make(chan struct{})
-			go func() {
-				defer close(last)
-				l.Flush()
-			}()
+	// A write that nobody takes must not hold up the end.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
 			select {
-			case <-last:
-			case <-time.After(farewell):
+			case <-l.wake:
+				l.Flush()
+			case <-ctx.Done():
 			}
-			return
 		}
+		l.Flush()
+	}()
+	<-ctx.Done()
+	select {
+	case <-done:
+	case <-time.After(farewell):
 	}
 }
 
