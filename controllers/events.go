@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,15 +34,52 @@ func serverEvents(earlier, now mcpv1alpha1.MCPServerStatus) []notice {
 	if e := conditionEvent(earlier.Conditions, now.Conditions, mcpv1alpha1.ConditionReady); e != nil {
 		out = append(out, *e)
 	}
+	// Ready says the first that is wrong, and not what else is, or is no longer.
+	for _, conditionType := range []string{
+		mcpv1alpha1.ConditionAccepted, mcpv1alpha1.ConditionResolvedRefs, mcpv1alpha1.ConditionAvailable,
+		mcpv1alpha1.ConditionVerified, mcpv1alpha1.ConditionSamplingReady,
+	} {
+		if e := failureEvent(earlier.Conditions, now.Conditions, conditionType); e != nil && !slices.Contains(out, *e) {
+			out = append(out, *e)
+		}
+	}
 	return out
+}
+
+// failureEvent tells that a condition is not met, or is met again. That it is met
+// at first is what Ready is for, and that there is no policy is told when it goes.
+func failureEvent(earlier, now []metav1.Condition, conditionType string) *notice {
+	before, after := meta.FindStatusCondition(earlier, conditionType), meta.FindStatusCondition(now, conditionType)
+	failed := func(c *metav1.Condition) bool {
+		return c != nil && c.Status == metav1.ConditionFalse && c.Reason != mcpv1alpha1.ReasonNoPolicy && !passes(c.Reason)
+	}
+	if failed(after) || (failed(before) && after != nil && after.Status == metav1.ConditionTrue) {
+		return conditionEvent(earlier, now, conditionType)
+	}
+	return nil
+}
+
+// passes says whether a condition that is not met for this reason mostly is a
+// moment later.
+func passes(reason string) bool {
+	switch reason {
+	case mcpv1alpha1.ReasonPending, mcpv1alpha1.ReasonNotVerified, mcpv1alpha1.ReasonNoSamplers,
+		mcpv1alpha1.ReasonServerNotReady, mcpv1alpha1.ReasonSamplerNotReady, mcpv1alpha1.ReasonReportUnreadable:
+		return true
+	}
+	return false
 }
 
 // policyEvents returns the transitions between two statuses of a SamplingPolicy.
 func policyEvents(earlier, now mcpv1alpha1.SamplingPolicyStatus) []notice {
-	if e := conditionEvent(earlier.Conditions, now.Conditions, mcpv1alpha1.ConditionAccepted); e != nil {
-		return []notice{*e}
+	var out []notice
+	for _, conditionType := range []string{mcpv1alpha1.ConditionAccepted, mcpv1alpha1.ConditionProgrammed} {
+		// While a policy is not accepted, Programmed repeats why.
+		if e := conditionEvent(earlier.Conditions, now.Conditions, conditionType); e != nil && !slices.Contains(out, *e) {
+			out = append(out, *e)
+		}
 	}
-	return nil
+	return out
 }
 
 // policyEvent tells that another policy governs a server.
@@ -79,11 +117,10 @@ func conditionEvent(earlier, now []metav1.Condition, conditionType string) *noti
 	if after.Status == metav1.ConditionTrue {
 		return &notice{corev1.EventTypeNormal, after.Reason, "Observe", after.Message}
 	}
-	switch after.Reason {
-	case mcpv1alpha1.ReasonPending, mcpv1alpha1.ReasonNotVerified, mcpv1alpha1.ReasonNoSamplers,
-		mcpv1alpha1.ReasonServerNotReady, mcpv1alpha1.ReasonSamplerNotReady, mcpv1alpha1.ReasonReportUnreadable:
+	switch {
+	case passes(after.Reason):
 		return nil
-	case mcpv1alpha1.ReasonScaledToZero:
+	case after.Reason == mcpv1alpha1.ReasonScaledToZero:
 		return &notice{corev1.EventTypeNormal, after.Reason, "Observe", after.Message}
 	}
 	return &notice{corev1.EventTypeWarning, after.Reason, "Observe", after.Message}

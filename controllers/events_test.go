@@ -40,6 +40,26 @@ func TestServerEvents(t *testing.T) {
 			now:     mcpv1alpha1.MCPServerStatus{Conditions: readyIs(metav1.ConditionFalse, mcpv1alpha1.ReasonServerCrashing)},
 			want:    []string{"Warning ServerCrashing"},
 		},
+		"two things are wrong, of which Ready says the first": {
+			earlier: mcpv1alpha1.MCPServerStatus{Conditions: readyIs(metav1.ConditionTrue, "Ready")},
+			now: mcpv1alpha1.MCPServerStatus{Conditions: append(readyIs(metav1.ConditionFalse, mcpv1alpha1.ReasonSecretNotFound),
+				metav1.Condition{Type: mcpv1alpha1.ConditionResolvedRefs, Status: metav1.ConditionFalse, Reason: mcpv1alpha1.ReasonSecretNotFound, Message: "because"},
+				metav1.Condition{Type: mcpv1alpha1.ConditionVerified, Status: metav1.ConditionFalse, Reason: mcpv1alpha1.ReasonNotMCP},
+				metav1.Condition{Type: mcpv1alpha1.ConditionSamplingReady, Status: metav1.ConditionFalse, Reason: mcpv1alpha1.ReasonNoPolicy},
+			)},
+			want: []string{"Warning SecretNotFound", "Warning NotMCP"},
+		},
+		"one of two things is mended": {
+			earlier: mcpv1alpha1.MCPServerStatus{Conditions: []metav1.Condition{
+				{Type: mcpv1alpha1.ConditionVerified, Status: metav1.ConditionFalse, Reason: mcpv1alpha1.ReasonNotMCP},
+				{Type: mcpv1alpha1.ConditionAvailable, Status: metav1.ConditionFalse, Reason: mcpv1alpha1.ReasonServerNotReady},
+			}},
+			now: mcpv1alpha1.MCPServerStatus{Conditions: []metav1.Condition{
+				{Type: mcpv1alpha1.ConditionVerified, Status: metav1.ConditionTrue, Reason: mcpv1alpha1.ReasonVerified},
+				{Type: mcpv1alpha1.ConditionAvailable, Status: metav1.ConditionTrue, Reason: mcpv1alpha1.ReasonAvailable},
+			}},
+			want: []string{"Normal Verified"},
+		},
 		"a policy was attached": {
 			now:  mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("p", 0)},
 			want: []string{"Normal PolicyAttached"},

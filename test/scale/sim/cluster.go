@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -123,6 +124,9 @@ func (c *Cluster) startAPIServer() error {
 		BinaryAssetsDirectory: c.opts.Assets,
 		CRDDirectoryPaths:     []string{filepath.Join(c.opts.Root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// Two cores that are busy are slow.
+		ControlPlaneStartTimeout: 90 * time.Second,
+		ControlPlaneStopTimeout:  90 * time.Second,
 	}
 	c.env.ControlPlane.GetAPIServer().Configure().
 		// Nobody here would take a node's first taints off.
