@@ -122,3 +122,37 @@ func moves(plan resolve.Plan, attached *mcpv1alpha1.AttachedPolicy) bool {
 	}
 	return plan.Policy.Name != attached.Name || plan.Policy.UID != attached.UID || plan.Config.Hash() != attached.Hash
 }
+
+// givens remembers the configuration that each server was given last. The status
+// says it too, but may not have been written, or not have come back yet; a pass on
+// a cache that is behind would then take what was before for what is.
+//
+// The zero value is ready to use.
+type givens struct {
+	mu   sync.Mutex
+	hash map[types.NamespacedName]string
+}
+
+// differs says whether a plan is another one than that which was given; not where
+// nothing was.
+func (g *givens) differs(key types.NamespacedName, plan resolve.Plan) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	last, ok := g.hash[key]
+	return ok && last != plan.Config.Hash()
+}
+
+func (g *givens) remember(key types.NamespacedName, plan resolve.Plan) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.hash == nil {
+		g.hash = map[types.NamespacedName]string{}
+	}
+	g.hash[key] = plan.Config.Hash()
+}
+
+func (g *givens) forget(key types.NamespacedName) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.hash, key)
+}

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -132,8 +133,9 @@ type eventSink struct {
 	recorder events.EventRecorder
 	now      func() time.Time
 
-	mu   sync.Mutex
-	told map[eventKey]time.Time
+	mu     sync.Mutex
+	told   map[eventKey]time.Time
+	pruned time.Time
 }
 
 type eventKey struct {
@@ -160,12 +162,11 @@ func (s *eventSink) fresh(key eventKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	for k, at := range s.told {
-		if now.Sub(at) > quiet {
-			delete(s.told, k)
-		}
+	if now.Sub(s.pruned) > quiet {
+		maps.DeleteFunc(s.told, func(_ eventKey, at time.Time) bool { return now.Sub(at) > quiet })
+		s.pruned = now
 	}
-	if _, ok := s.told[key]; ok {
+	if at, ok := s.told[key]; ok && now.Sub(at) <= quiet {
 		return false
 	}
 	s.told[key] = now

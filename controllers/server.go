@@ -52,6 +52,7 @@ type ServerReconciler struct {
 
 	pace    *pacer
 	written *writes
+	given   givens
 	keys    *keyTries
 	events  *eventSink
 }
@@ -86,7 +87,7 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	}
 
 	plan := r.plan(snap)
-	if moves(plan, snap.server.Status.SamplingPolicy) {
+	if moves(plan, snap.server.Status.SamplingPolicy) || r.given.differs(req.NamespacedName, plan) {
 		switch snap, err = r.confirm.confirm(ctx, snap); {
 		case errors.Is(err, errUnsteady):
 			return ctrl.Result{RequeueAfter: staleRetry}, nil
@@ -101,6 +102,7 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	}
 	// Before the pods that wait for it.
 	keyed := judge(r.sessionKey(ctx, snap.server))
+	r.given.remember(req.NamespacedName, plan)
 	applied := keyed.and(r.apply(ctx, snap.server, objects))
 
 	kids, err := r.children(ctx, snap.server)
@@ -228,6 +230,7 @@ func (r *ServerReconciler) forget(key types.NamespacedName) {
 	r.pace.forget(key)
 	r.written.forget(key)
 	r.keys.forget(key)
+	r.given.forget(key)
 }
 
 // unsettled says what is still to be waited for, "" if nothing is.

@@ -222,8 +222,8 @@ type ServerContainer struct {
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
 
-	// securityContext is that of the server's container. Omitted leaves it to
-	// the image and the cluster.
+	// securityContext is that of the server's container. What is omitted is as Pod
+	// Security "restricted" wants it: not as root, no capabilities.
 	// +optional
 	SecurityContext *corev1.SecurityContext `json:"securityContext,omitempty"`
 

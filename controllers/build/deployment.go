@@ -72,7 +72,6 @@ func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.De
 	}
 	spec := appsv1ac.DeploymentSpec().
 		WithRevisionHistoryLimit(3).
-		WithStrategy(rollingUpdate()).
 		WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector(server, serverLabels))).
 		WithTemplate(template)
 	// Absent means that somebody else sets it.

@@ -77,7 +77,8 @@ func (s *Server) resident(ctx context.Context, cfg *config.Effective) {
 // lookAgain has the resident session look at the server if the newest finding is
 // from before that time.
 func (s *Server) lookAgain(since time.Time) {
-	if !s.found().At.Before(since) {
+	// A time that is still to come is reached by no look.
+	if since.After(time.Now()) || !s.found().At.Before(since) {
 		return
 	}
 	select {

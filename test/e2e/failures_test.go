@@ -171,7 +171,7 @@ func testPodSecurity(t *testing.T) {
 	s.create(t, server)
 	s.await(t, server, wantCondition{
 		conditionType: mcpv1alpha1.ConditionAccepted, status: metav1.ConditionFalse, reason: mcpv1alpha1.ReasonPodSecurity,
-		message: []string{`the operator holds pods to the Pod Security level "baseline"`, "spec.podTemplate", `hostPath volumes (volume "node")`, "--pod-security"},
+		message: []string{`the operator holds all pods to the Pod Security level "baseline"`, "spec.podTemplate", `hostPath volumes (volume "node")`, "podSecurity.level"},
 	}, wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionFalse, reason: mcpv1alpha1.ReasonPodSecurity})
 	err := s.get(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "summarizer-server"}})
 	if !apierrors.IsNotFound(err) {
