@@ -49,7 +49,7 @@ policy:
   providers: [{name: local, type: OpenAI, baseURL: "http://127.0.0.1:9/v1"}]
   models: {default: small, allowed: [{name: small, provider: local}]}
 CONFIG
-bin/sampler serve --config "$work/sampler.yaml" --listen "127.0.0.1:$(port)" --admin-listen "127.0.0.1:$admin" >"$work/log" 2>&1 &
+bin/sampler serve --config "$work/sampler.yaml" --listen "127.0.0.1:$(port)" --admin-listen "127.0.0.1:$admin" --metrics-listen "127.0.0.1:$(port)" >"$work/log" 2>&1 &
 pid=$!
 for _ in $(seq 50); do
 	if (exec 3<>"/dev/tcp/127.0.0.1/$admin") 2>/dev/null; then break; fi

@@ -62,8 +62,8 @@ Everything passes through as it is, but for sampling: the server is told that it
 client can sample, and its sampling requests are answered from the models that
 the configuration names. The file is read again when it changes; sessions stay.
 
-The admin port serves /healthz, /readyz, /statusz and /metrics. It needs no
-credentials: do not make it public.`,
+The admin port serves /healthz, /readyz and /statusz, the metrics port /metrics.
+Neither needs credentials: do not make them public.`,
 		Example: `  # in front of the server that examples/standalone/sampler.yaml names
   OPENAI_API_KEY=... sampler serve --config examples/standalone/sampler.yaml --listen 127.0.0.1:8808`,
 		Args: cobra.NoArgs,
@@ -88,7 +88,8 @@ credentials: do not make it public.`,
 	f := cmd.Flags()
 	f.StringVar(&o.ConfigPath, "config", "", "the configuration `file` (required)")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "the `address` for callers")
-	f.StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:9090", "the `address` for health, status and metrics")
+	f.StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:9090", "the `address` for health and status")
+	f.StringVar(&o.MetricsListen, "metrics-listen", "127.0.0.1:9464", "the `address` for metrics; empty serves none")
 	f.StringVar(&o.Advertise, "advertise", os.Getenv("SAMPLER_ADVERTISE"), "the `address` at which other replicas reach this sampler, an IP, or IP:PORT where the port is not that of sessions.replicas; also by SAMPLER_ADVERTISE")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 50*time.Second, "how long running calls may take to end after SIGTERM; also by SAMPLER_DRAIN_TIMEOUT")
 	f.DurationVar(&o.SettleTime, "settle-time", sampler.DefaultSettleTime, "how long new connections are taken after SIGTERM, at most a quarter of the drain timeout; also by SAMPLER_SETTLE_TIME")

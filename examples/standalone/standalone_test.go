@@ -76,7 +76,7 @@ func TestACallerWithoutSamplingGetsItsAnswer(t *testing.T) {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	serve := exec.Command(filepath.Join(bin, "sampler"), "serve", "--config", file, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	serve := exec.Command(filepath.Join(bin, "sampler"), "serve", "--config", file, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
 	serve.Env = append(os.Environ(), "OPENAI_API_KEY="+key)
 	sampler := start(t, serve)
 

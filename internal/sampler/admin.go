@@ -32,6 +32,13 @@ func (s *Server) adminHandler() http.Handler {
 		enc.SetIndent("", "  ")
 		_ = enc.Encode(s.report()) // the reader is gone: nobody is left to tell
 	})
+	return mux
+}
+
+// metricsHandler serves what Prometheus scrapes. It is a port of its own too, so
+// that who may scrape need not reach what the operator asks.
+func (s *Server) metricsHandler() http.Handler {
+	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.telemetry)
 	return mux
 }

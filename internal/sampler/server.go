@@ -47,14 +47,14 @@ const (
 	settledAfter = 2 * time.Second
 )
 
-// Options configure a Server. All but Advertise, SettleTime, Log and Version
-// are required.
+// Options configure a Server. ConfigPath, Listen, AdminListen and DrainTimeout are
+// required.
 type Options struct {
 	// ConfigPath is the effective configuration's file.
 	ConfigPath string
-	// Listen is the address for callers, AdminListen that for health, status
-	// and metrics.
-	Listen, AdminListen string
+	// Listen is the address for callers, AdminListen that for health and status,
+	// MetricsListen that for metrics; empty means that none are served.
+	Listen, AdminListen, MetricsListen string
 	// Advertise is the ip:port at which other replicas of this sampler reach
 	// Listen. It is needed where the configuration has sessions.replicas.
 	Advertise string
@@ -80,13 +80,14 @@ type Server struct {
 	live      *live
 	mcp       net.Listener
 	admin     net.Listener
+	metrics   net.Listener
 	draining  atomic.Bool
 	finding   atomic.Pointer[statusz.Server]
 	again     chan struct{} // holds a token when the server is to be looked at again
 	telemetry *telemetry.Telemetry
 }
 
-// New reads the configuration and opens both ports. What is wrong with either
+// New reads the configuration and opens the ports. What is wrong with any of them
 // is an error that says so; nothing runs until Run.
 func New(o Options) (*Server, error) {
 	if o.Log == nil {
@@ -96,30 +97,60 @@ func New(o Options) (*Server, error) {
 		o.Procs = new(procs.Governor)
 	}
 	s := &Server{Options: o, telemetry: telemetry.New(), again: make(chan struct{}, 1)}
-	var err error
 	s.live = newLive(&o, s.telemetry)
 	s.file = reload.New(o.ConfigPath, o.Log, s.live.use)
 	if err := s.file.Load(); err != nil {
 		s.live.close()
 		return nil, err
 	}
-	if s.mcp, err = net.Listen("tcp", o.Listen); err != nil {
+	if err := s.listen(); err != nil {
 		s.live.close()
-		return nil, fmt.Errorf("listen for callers: %w", err)
-	}
-	if s.admin, err = net.Listen("tcp", o.AdminListen); err != nil {
-		s.live.close()
-		_ = s.mcp.Close()
-		return nil, fmt.Errorf("listen for health, status and metrics: %w", err)
+		return nil, err
 	}
 	return s, nil
 }
 
-// Addr is where callers connect, AdminAddr where the admin port is.
+// listen opens all ports or none.
+func (s *Server) listen() error {
+	var opened []net.Listener
+	for _, port := range []struct {
+		listener *net.Listener
+		address  string
+		what     string
+	}{
+		{&s.mcp, s.Listen, "callers"},
+		{&s.admin, s.AdminListen, "health and status"},
+		{&s.metrics, s.MetricsListen, "metrics"},
+	} {
+		if port.listener == &s.metrics && port.address == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", port.address)
+		if err != nil {
+			for _, l := range opened {
+				_ = l.Close()
+			}
+			return fmt.Errorf("listen for %s: %w", port.what, err)
+		}
+		*port.listener = l
+		opened = append(opened, l)
+	}
+	return nil
+}
+
+// Addr is where callers connect.
 func (s *Server) Addr() net.Addr { return s.mcp.Addr() }
 
-// AdminAddr is where health, status and metrics are served.
+// AdminAddr is where health and status are served.
 func (s *Server) AdminAddr() net.Addr { return s.admin.Addr() }
+
+// MetricsAddr is where metrics are served; nil where they are not.
+func (s *Server) MetricsAddr() net.Addr {
+	if s.metrics == nil {
+		return nil
+	}
+	return s.metrics.Addr()
+}
 
 // Run serves until ctx ends, then lets running calls end within DrainTimeout.
 func (s *Server) Run(ctx context.Context) error {
@@ -132,14 +163,7 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
-	admin := &http.Server{
-		Handler:           loopback.Only(s.admin, s.adminHandler()),
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readHeaderTimeout,
-		WriteTimeout:      readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-	}
+	admin := s.besideCallers(s.admin, s.adminHandler())
 	// What runs beside the callers goes on while they drain: the file is
 	// followed and /statusz answers until the last call is over.
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -159,6 +183,13 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	g.Go(serve(callers, s.mcp))
 	g.Go(serve(admin, s.admin))
+	scraped := "off"
+	if s.metrics != nil {
+		scraped = s.metrics.Addr().String()
+		metrics := s.besideCallers(s.metrics, s.metricsHandler())
+		defer metrics.Close()
+		g.Go(serve(metrics, s.metrics))
+	}
 	g.Go(func() error {
 		err := s.file.Run(beside)
 		if err != nil {
@@ -169,7 +200,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { s.runResident(failed); return nil })
 	free := time.AfterFunc(settledAfter, s.settle)
 	defer free.Stop()
-	s.Log.Info("the sampler serves", "listen", s.mcp.Addr().String(), "admin", s.admin.Addr().String(),
+	s.Log.Info("the sampler serves", "listen", s.mcp.Addr().String(), "admin", s.admin.Addr().String(), "metrics", scraped,
 		"server", s.live.current().cfg.Server.Name, "configHash", s.live.current().hash)
 
 	<-failed.Done()
@@ -178,6 +209,18 @@ func (s *Server) Run(ctx context.Context) error {
 	s.live.close()
 	_ = admin.Close()
 	return g.Wait()
+}
+
+// besideCallers is the server of a port that callers do not reach.
+func (s *Server) besideCallers(l net.Listener, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           loopback.Only(l, h),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readHeaderTimeout,
+		WriteTimeout:      readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
 }
 
 // protocols are those of callers: gateways speak HTTP/2 without TLS to what is

@@ -75,8 +75,7 @@ func TestRequestsAboveTheLimitsAreCounted(t *testing.T) {
 	want := `mcp_sampling_requests_total{mcp_sampling_decision="refused",mcp_sampling_reason="TooManyInSession"} 6`
 	end := time.Now().Add(deadline)
 	for {
-		_, metrics := f.get("/metrics")
-		if strings.Contains(metrics, want) {
+		if strings.Contains(f.metrics(), want) {
 			break
 		}
 		if time.Now().After(end) {

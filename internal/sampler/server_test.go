@@ -110,7 +110,7 @@ func start(t *testing.T, upstream string, llm string, change func(*config.Effect
 	}
 	f.writeConfig()
 	s, err := sampler.New(sampler.Options{
-		ConfigPath: f.path, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", DrainTimeout: deadline, SettleTime: 3 * time.Second, Version: "test",
+		ConfigPath: f.path, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", DrainTimeout: deadline, SettleTime: 3 * time.Second, Version: "test",
 		Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -210,7 +210,21 @@ func textOf(res *mcp.CallToolResult) string {
 
 func (f *fixture) get(path string) (int, string) {
 	f.t.Helper()
-	res, err := http.Get("http://" + f.AdminAddr().String() + path)
+	return f.getAt(f.AdminAddr(), path)
+}
+
+func (f *fixture) metrics() string {
+	f.t.Helper()
+	status, body := f.getAt(f.MetricsAddr(), "/metrics")
+	if status != http.StatusOK {
+		f.t.Fatalf("/metrics = %d %s", status, body)
+	}
+	return body
+}
+
+func (f *fixture) getAt(addr net.Addr, path string) (int, string) {
+	f.t.Helper()
+	res, err := http.Get("http://" + addr.String() + path)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -365,7 +379,10 @@ func TestKeysAreReadAgainAndNeverShown(t *testing.T) {
 	f.await("a healthy provider again", state(statusz.ProviderHealthy))
 	f.wantAnswer(c, "small-1")
 
-	_, metrics := f.get("/metrics")
+	metrics := f.metrics()
+	if status, _ := f.get("/metrics"); status != http.StatusNotFound {
+		t.Errorf("the admin port answers /metrics with %d", status)
+	}
 	_, report := f.get(statusz.Path)
 	if !strings.Contains(metrics, "gen_ai_client_operation_duration") {
 		t.Errorf("the metrics lack gen_ai.client.operation.duration:\n%s", metrics)
@@ -506,6 +523,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		"a file with a mistake":           {sampler.Options{ConfigPath: bad, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0"}, "upstrem"},
 		"a port that is taken":            {sampler.Options{ConfigPath: good, Listen: taken.Addr().String(), AdminListen: "127.0.0.1:0"}, "listen for callers"},
 		"an admin port taken":             {sampler.Options{ConfigPath: good, Listen: "127.0.0.1:0", AdminListen: taken.Addr().String()}, "listen for health"},
+		"a metrics port taken":            {sampler.Options{ConfigPath: good, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", MetricsListen: taken.Addr().String()}, "listen for metrics"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := sampler.New(tc.options)

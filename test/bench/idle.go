@@ -98,7 +98,7 @@ func (s *setup) measureStart(ctx context.Context) (time.Duration, error) {
 	if err := free.Close(); err != nil {
 		return 0, fmt.Errorf("find a port: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, s.sampler, "serve", "--config", s.config, "--listen", addr, "--admin-listen", "127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, s.sampler, "serve", "--config", s.config, "--listen", addr, "--admin-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0")
 	words := &tail{}
 	cmd.Stderr = words
 	begin := time.Now()

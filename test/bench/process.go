@@ -25,8 +25,8 @@ const startTime = time.Minute
 type process struct {
 	cmd  *exec.Cmd
 	addr string
-	// admin is the address of a sampler's other port.
-	admin string
+	// metrics is the address of a sampler's metrics.
+	metrics string
 	// words are the last of what it wrote, for errors.
 	words *tail
 }
@@ -56,21 +56,22 @@ func startSelf(ctx context.Context, args ...string) (*process, error) {
 
 // startSampler runs a sampler, whose log says where it listens.
 func startSampler(ctx context.Context, program, config string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, program, "serve", "--config", config, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"), words: &tail{}}
+	p := &process{cmd: exec.CommandContext(ctx, program, "serve", "--config", config, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"), words: &tail{}}
 	out, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the sampler: %w", err)
 	}
 	return p, p.await(out, func(line []byte) bool {
 		var record struct {
-			Msg    string `json:"msg"`
-			Listen string `json:"listen"`
-			Admin  string `json:"admin"`
+			Msg     string `json:"msg"`
+			Listen  string `json:"listen"`
+			Admin   string `json:"admin"`
+			Metrics string `json:"metrics"`
 		}
 		if json.Unmarshal(line, &record) != nil || record.Listen == "" {
 			return false
 		}
-		p.addr, p.admin = record.Listen, record.Admin
+		p.addr, p.metrics = record.Listen, record.Metrics
 		return true
 	})
 }

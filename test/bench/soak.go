@@ -178,7 +178,7 @@ func look(ctx context.Context, p *process) (point, error) {
 	if at.memory, err = p.memory(); err != nil {
 		return at, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.metrics+"/metrics", nil)
 	if err != nil {
 		return at, fmt.Errorf("metrics: %w", err)
 	}

@@ -176,7 +176,7 @@ func leakTest(t *testing.T, name string, fail func(http.ResponseWriter, *http.Re
 		}
 	}
 	said := map[string]string{
-		"/statusz": s.admin("/statusz"), "/metrics": s.admin("/metrics"), "the audit record": s.audit.String(),
+		"/statusz": s.admin("/statusz"), "/metrics": s.metrics(), "the audit record": s.audit.String(),
 		"what the server got": server.got.String(), "what the caller got": caller.got.String(),
 	}
 	s.stop()

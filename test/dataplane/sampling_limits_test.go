@@ -195,7 +195,7 @@ func TestStoreOfTheLimitsGoesAndComes(t *testing.T) {
 			awaitStore(t, s, statusz.StoreHealthy)
 			wantAnswer("with a store again")
 			for where, text := range map[string]string{
-				"/statusz": s.admin("/statusz"), "/metrics": s.admin("/metrics"), "the audit record": s.audit.String(),
+				"/statusz": s.admin("/statusz"), "/metrics": s.metrics(), "the audit record": s.audit.String(),
 				"the log": s.log.String(), "what the server got": server.got.String(),
 			} {
 				if at := leaks(text, password); at >= 0 {

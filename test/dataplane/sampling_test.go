@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -46,7 +47,7 @@ func startSampler(t testing.TB, upstream string, policy config.Policy) *wholeSam
 	s.configure(upstream, policy)
 	var err error
 	s.server, err = sampler.New(sampler.Options{
-		ConfigPath: s.file, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", DrainTimeout: time.Second, Version: "test",
+		ConfigPath: s.file, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", DrainTimeout: time.Second, Version: "test",
 		Audit: s.audit, Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -103,7 +104,17 @@ func (s *wholeSampler) url() string { return "http://" + s.server.Addr().String(
 
 func (s *wholeSampler) admin(path string) string {
 	s.t.Helper()
-	resp, err := s.client.Get("http://" + s.server.AdminAddr().String() + path)
+	return s.get(s.server.AdminAddr(), path)
+}
+
+func (s *wholeSampler) metrics() string {
+	s.t.Helper()
+	return s.get(s.server.MetricsAddr(), "/metrics")
+}
+
+func (s *wholeSampler) get(addr net.Addr, path string) string {
+	s.t.Helper()
+	resp, err := s.client.Get("http://" + addr.String() + path)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ allowedOrigins: [%q]
 		t.Fatal(err)
 	}
 	startOn(t, port, nil, lab.sampler, "serve", "--config", file, "--listen", address,
-		"--admin-listen", "127.0.0.1:0", "--drain-timeout", "1s", "--log-format", "text", "--log-level", "debug")
+		"--admin-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--drain-timeout", "1s", "--log-format", "text", "--log-level", "debug")
 	return "http://" + address + target.Path
 }
 
