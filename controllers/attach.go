@@ -60,8 +60,14 @@ func (r *PolicyReconciler) namespaceOf() handler.EventHandler {
 	}
 }
 
-// specOrLabels leaves out changes of the status.
-var specOrLabels = predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
+// specOrLabels leaves out changes of the status, and of annotations that are not
+// the operator's.
+var specOrLabels = predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}, predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		const asked = mcpv1alpha1.AnnotationRestartedAt
+		return e.ObjectOld.GetAnnotations()[asked] != e.ObjectNew.GetAnnotations()[asked]
+	},
+})
 
 // attachmentChanged leaves out what no policy's status depends on.
 var attachmentChanged = predicate.Funcs{

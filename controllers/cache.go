@@ -17,17 +17,19 @@ import (
 // clusters everything else is most of the memory. No namespaces means all.
 func CacheOptions(namespaces []string) cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{build.LabelManagedBy: build.ManagedBy})
+	// What is only read is not copied for each reader.
+	shared := new(true)
 	opts := cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			// Of these the managed fields stay: they tell whether what was applied
 			// is still as it was.
-			&appsv1.Deployment{}: {Label: ours},
-			&corev1.ConfigMap{}:  {Label: ours},
+			&appsv1.Deployment{}: {Label: ours, UnsafeDisableDeepCopy: shared},
+			&corev1.ConfigMap{}:  {Label: ours, UnsafeDisableDeepCopy: shared},
 
-			&networkingv1.NetworkPolicy{}:   {Label: ours},
-			&policyv1.PodDisruptionBudget{}: {Label: ours},
+			&networkingv1.NetworkPolicy{}:   {Label: ours, UnsafeDisableDeepCopy: shared},
+			&policyv1.PodDisruptionBudget{}: {Label: ours, UnsafeDisableDeepCopy: shared},
 			// A server can be behind anybody's Service.
-			&corev1.Service{}:             {Transform: slimService},
+			&corev1.Service{}:             {Transform: slimService, UnsafeDisableDeepCopy: shared},
 			&corev1.Pod{}:                 {Label: ours, Transform: slimPod},
 			&mcpv1alpha1.MCPServer{}:      {Transform: cache.TransformStripManagedFields()},
 			&mcpv1alpha1.SamplingPolicy{}: {Transform: cache.TransformStripManagedFields()},

@@ -26,14 +26,16 @@ type notice struct {
 // serverEvents returns the transitions between two statuses of an MCPServer.
 func serverEvents(earlier, now mcpv1alpha1.MCPServerStatus) []notice {
 	var out []notice
-	if e := policyEvent(earlier.SamplingPolicy, now.SamplingPolicy); e != nil {
+	// Of a new server Ready tells by which policy it is governed.
+	if e := policyEvent(earlier.SamplingPolicy, now.SamplingPolicy); e != nil && earlier.ObservedGeneration > 0 {
 		out = append(out, *e)
 	}
-	if e := programmedEvent(earlier.SamplingPolicy, now.SamplingPolicy); e != nil {
+	ready := conditionEvent(earlier.Conditions, now.Conditions, mcpv1alpha1.ConditionReady)
+	if e := programmedEvent(earlier.SamplingPolicy, now.SamplingPolicy); e != nil && (ready == nil || ready.reason != mcpv1alpha1.ReasonReady) {
 		out = append(out, *e)
 	}
-	if e := conditionEvent(earlier.Conditions, now.Conditions, mcpv1alpha1.ConditionReady); e != nil {
-		out = append(out, *e)
+	if ready != nil {
+		out = append(out, *ready)
 	}
 	// Ready says the first that is wrong, and not what else is, or is no longer.
 	for _, conditionType := range []string{

@@ -60,22 +60,31 @@ func TestServerEvents(t *testing.T) {
 			}},
 			want: []string{"Normal Verified"},
 		},
+		"a new server has a policy": {
+			now: mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("p", 0)},
+		},
+		"a new server's samplers have loaded its policy": {
+			earlier: mcpv1alpha1.MCPServerStatus{ObservedGeneration: 1, SamplingPolicy: policy("p", 0), Conditions: readyIs(metav1.ConditionFalse, "Pending")},
+			now:     mcpv1alpha1.MCPServerStatus{ObservedGeneration: 1, SamplingPolicy: policy("p", 1), Conditions: readyIs(metav1.ConditionTrue, "Ready")},
+			want:    []string{"Normal Ready"},
+		},
 		"a policy was attached": {
-			now:  mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("p", 0)},
-			want: []string{"Normal PolicyAttached"},
+			earlier: mcpv1alpha1.MCPServerStatus{ObservedGeneration: 1},
+			now:     mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("p", 0)},
+			want:    []string{"Normal PolicyAttached"},
 		},
 		"another policy was attached and loaded": {
-			earlier: mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("p", 4)},
+			earlier: mcpv1alpha1.MCPServerStatus{ObservedGeneration: 1, SamplingPolicy: policy("p", 4)},
 			now:     mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("q", 4)},
 			want:    []string{"Normal PolicyAttached", "Normal Programmed"},
 		},
 		"a policy of the same name was attached and loaded": {
-			earlier: mcpv1alpha1.MCPServerStatus{SamplingPolicy: &mcpv1alpha1.AttachedPolicy{Name: "p", UID: "old", ProgrammedGeneration: 1}},
+			earlier: mcpv1alpha1.MCPServerStatus{ObservedGeneration: 1, SamplingPolicy: &mcpv1alpha1.AttachedPolicy{Name: "p", UID: "old", ProgrammedGeneration: 1}},
 			now:     mcpv1alpha1.MCPServerStatus{SamplingPolicy: &mcpv1alpha1.AttachedPolicy{Name: "p", UID: "new", ProgrammedGeneration: 1}},
 			want:    []string{"Normal PolicyAttached", "Normal Programmed"},
 		},
 		"the policy is gone": {
-			earlier: mcpv1alpha1.MCPServerStatus{SamplingPolicy: policy("p", 1)},
+			earlier: mcpv1alpha1.MCPServerStatus{ObservedGeneration: 1, SamplingPolicy: policy("p", 1)},
 			want:    []string{"Normal PolicyDetached"},
 		},
 		"a change was loaded": {

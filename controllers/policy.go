@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,6 +36,10 @@ type PolicyReconciler struct {
 	events  *eventSink
 }
 
+// counting is how far two statuses of a policy are apart, at least, that differ in
+// how many of its servers have loaded it only.
+const counting = time.Second
+
 // Reconcile does one pass over the SamplingPolicies of the namespace of the
 // request, which has no name.
 func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -59,13 +65,17 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		case !policy.DeletionTimestamp.IsZero():
 			continue
 		case !r.written.seen(policy):
-			result.RequeueAfter = staleRetry
+			result = within(result, staleRetry)
 			continue
 		}
 		next := status.Policy(status.PolicyInput{Policy: policy, Plan: plan, Servers: byName, Now: r.opts.now()})
+		if wait := counting - r.written.since(policy); wait > 0 && onlyCounts(policy.Status, next) {
+			result = within(result, wait)
+			continue
+		}
 		err := r.writeStatus(ctx, policy, next)
 		if apierrors.IsConflict(err) {
-			result.RequeueAfter = staleRetry
+			result = within(result, staleRetry)
 			continue
 		}
 		problems = append(problems, err)
@@ -91,6 +101,23 @@ func (r *PolicyReconciler) writeStatus(ctx context.Context, policy *mcpv1alpha1.
 	r.written.remember(updated)
 	r.events.record(updated, policyEvents(policy.Status, next))
 	return nil
+}
+
+// onlyCounts says whether a status tells no other conditions than the one before,
+// for the same generation.
+func onlyCounts(earlier, next mcpv1alpha1.SamplingPolicyStatus) bool {
+	return earlier.ObservedGeneration == next.ObservedGeneration &&
+		slices.EqualFunc(earlier.Conditions, next.Conditions, func(a, b metav1.Condition) bool {
+			return a.Type == b.Type && a.Status == b.Status && a.Reason == b.Reason
+		})
+}
+
+// within makes a result that comes back after wait, if not earlier.
+func within(result ctrl.Result, wait time.Duration) ctrl.Result {
+	if result.RequeueAfter == 0 || wait < result.RequeueAfter {
+		result.RequeueAfter = wait
+	}
+	return result
 }
 
 // present returns the servers that are not going.

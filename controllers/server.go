@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -96,7 +97,7 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		}
 		plan = r.plan(snap)
 	}
-	objects, err := build.For(snap.server, plan, r.opts.Build)
+	objects, err := r.build(ctx, snap.server, plan)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -172,6 +173,19 @@ func (r *ServerReconciler) plan(snap *snapshot) resolve.Plan {
 	})
 }
 
+// build says what has to be there, given what there is.
+func (r *ServerReconciler) build(ctx context.Context, server *mcpv1alpha1.MCPServer, plan resolve.Plan) (build.Objects, error) {
+	objects, err := build.For(server, plan, r.opts.Build)
+	if err != nil || server.Spec.Container == nil {
+		return objects, err
+	}
+	live, err := r.deployment(ctx, server, resolve.ServerObject(server.Name))
+	if err != nil {
+		return build.Objects{}, err
+	}
+	return objects, objects.Keep(server, live, mcpv1alpha1.FieldOwner)
+}
+
 // children reads what the earlier passes have made and what became of it.
 func (r *ServerReconciler) children(ctx context.Context, server *mcpv1alpha1.MCPServer) (children, error) {
 	var out children
@@ -182,11 +196,20 @@ func (r *ServerReconciler) children(ctx context.Context, server *mcpv1alpha1.MCP
 	if out.samplerDeployment, err = r.deployment(ctx, server, build.SamplerObject(server.Name)); err != nil {
 		return out, err
 	}
-	if out.serverPods, err = r.pods(ctx, server, build.ServerSelector(server)); err != nil {
-		return out, err
+	pods := &corev1.PodList{}
+	if err := r.client.List(ctx, pods, client.InNamespace(server.Namespace), client.MatchingFields{indexInstance: server.Name}); err != nil {
+		return out, fmt.Errorf("list pods: %w", err)
 	}
-	out.samplerPods, err = r.pods(ctx, server, build.SamplerSelector(server))
-	return out, err
+	isServers, isSamplers := labels.SelectorFromSet(build.ServerSelector(server)), labels.SelectorFromSet(build.SamplerSelector(server))
+	for _, pod := range pods.Items {
+		switch of := labels.Set(pod.Labels); {
+		case isServers.Matches(of):
+			out.serverPods = append(out.serverPods, pod)
+		case isSamplers.Matches(of):
+			out.samplerPods = append(out.samplerPods, pod)
+		}
+	}
+	return out, nil
 }
 
 func (r *ServerReconciler) deployment(ctx context.Context, server *mcpv1alpha1.MCPServer, name string) (*appsv1.Deployment, error) {
@@ -201,14 +224,6 @@ func (r *ServerReconciler) deployment(ctx context.Context, server *mcpv1alpha1.M
 		return nil, nil
 	}
 	return d, nil
-}
-
-func (r *ServerReconciler) pods(ctx context.Context, server *mcpv1alpha1.MCPServer, selector map[string]string) ([]corev1.Pod, error) {
-	list := &corev1.PodList{}
-	if err := r.client.List(ctx, list, client.InNamespace(server.Namespace), client.MatchingLabels(selector)); err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
-	}
-	return list.Items, nil
 }
 
 // writeStatus writes the status if it has changed, and then says so in events.

@@ -114,11 +114,7 @@ func TestWithoutTheRightToMakeSecretsTheUserIsTold(t *testing.T) {
 	b := newBench(t)
 	b.server("demo")
 	r := b.reconciler()
-	base, err := client.NewWithWatch(apiServer.Config(t), client.Options{Scheme: testScheme(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.client = interceptor.NewClient(base, interceptor.Funcs{
+	r.client = interceptor.NewClient(newClient(t), interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
 			if _, ok := obj.(*corev1.Secret); ok {
 				return apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, obj.GetName(), nil)

@@ -51,8 +51,13 @@ func (o Options) now() time.Time {
 	return o.Now()
 }
 
-// indexService is a field that the cache is indexed by.
-const indexService = "spec.service.name"
+// Fields that the cache is indexed by.
+const (
+	// indexService is the Service that an MCPServer is behind.
+	indexService = "spec.service.name"
+	// indexInstance is the MCPServer that a pod belongs to.
+	indexInstance = "metadata.labels." + build.LabelInstance
+)
 
 // concurrency is how many servers are worked on at the same time. A pass waits
 // mostly for samplers that do not answer.
@@ -109,6 +114,12 @@ func index(ctx context.Context, indexer client.FieldIndexer) error {
 	})
 	if err != nil {
 		return fmt.Errorf("index MCPServers by Service: %w", err)
+	}
+	err = indexer.IndexField(ctx, &corev1.Pod{}, indexInstance, func(obj client.Object) []string {
+		return []string{obj.GetLabels()[build.LabelInstance]}
+	})
+	if err != nil {
+		return fmt.Errorf("index pods by MCPServer: %w", err)
 	}
 	return nil
 }

@@ -73,6 +73,13 @@ func (w *writes) seen(obj client.Object) bool {
 	return err != nil || order >= 0
 }
 
+// since says how long ago the last write was; very long if there was none.
+func (w *writes) since(obj client.Object) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.now().Sub(w.last[client.ObjectKeyFromObject(obj)].at)
+}
+
 func (w *writes) forget(key types.NamespacedName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

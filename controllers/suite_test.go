@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
@@ -64,10 +65,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	c, err := client.New(apiServer.Config(t), client.Options{Scheme: testScheme(t)})
-	if err != nil {
-		t.Fatalf("make a client: %v", err)
-	}
+	c := newClient(t)
 	b := &bench{T: t, Client: c, observer: newFakeObserver()}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	if err := c.Create(t.Context(), ns); err != nil {
@@ -75,6 +73,26 @@ func newBench(t *testing.T) *bench {
 	}
 	b.namespace = ns.Name
 	return b
+}
+
+// newClient returns one that asks the API server itself, which knows no indexes of
+// a cache.
+func newClient(t *testing.T) client.WithWatch {
+	t.Helper()
+	c, err := client.NewWithWatch(apiServer.Config(t), client.Options{Scheme: testScheme(t)})
+	if err != nil {
+		t.Fatalf("make a client: %v", err)
+	}
+	return interceptor.NewClient(c, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			for i, opt := range opts {
+				if fields, ok := opt.(client.MatchingFields); ok && fields[indexInstance] != "" {
+					opts[i] = client.MatchingLabels{build.LabelInstance: fields[indexInstance]}
+				}
+			}
+			return c.List(ctx, list, opts...)
+		},
+	})
 }
 
 func testScheme(t *testing.T) *runtime.Scheme {

@@ -169,3 +169,8 @@ const FieldOwner = "mcp-sampling-operator"
 // configuration at once; its value is the hash that they are to load, followed
 // by a count and a time, as one look is not always enough.
 const AnnotationConfigHash = "mcp-sampling.dev/config-hash"
+
+// AnnotationRestartedAt on an MCPServer replaces the server's pods when its value, by
+// custom a time, changes. They are then made as the operator's release makes them:
+// an upgrade alone leaves them as they are.
+const AnnotationRestartedAt = "mcp-sampling.dev/restarted-at"

@@ -33,6 +33,7 @@ type options struct {
 	podSecurity             string
 	metricsAddress          string
 	healthAddress           string
+	pprofAddress            string
 	leaderElect             bool
 	leaderElectionNamespace string
 	logLevel                string
@@ -59,6 +60,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.StringVar(&o.podSecurity, "pod-security", string(build.PodSecurityBaseline), "the Pod Security level that all pods of MCPServers are held to, whatever their namespaces allow: privileged, baseline or restricted")
 	fs.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "where metrics are served over HTTP; 0 serves none")
 	fs.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0 serves none")
+	fs.StringVar(&o.pprofAddress, "pprof-bind-address", "", "where profiles of the manager are served, for example 127.0.0.1:6060; by default nowhere")
 	fs.BoolVar(&o.leaderElect, "leader-elect", false, "let only one of several managers work at a time")
 	fs.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the Lease for leader election; by default the one that the manager runs in")
 	fs.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")

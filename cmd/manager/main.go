@@ -73,6 +73,7 @@ func run(ctx context.Context, opts options, logger *slog.Logger) error {
 		Cache:                         controllers.CacheOptions(opts.namespaces),
 		Metrics:                       metricsserver.Options{BindAddress: opts.metricsAddress},
 		HealthProbeBindAddress:        opts.healthAddress,
+		PprofBindAddress:              opts.pprofAddress,
 		LeaderElection:                opts.leaderElect,
 		LeaderElectionID:              leaderElectionID,
 		LeaderElectionNamespace:       opts.leaderElectionNamespace,

@@ -24,6 +24,7 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -32,6 +33,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -57,6 +59,7 @@ type record struct {
 	desired string    // hash of the configuration
 	uid     types.UID // of the object
 	fields  string    // hash of the fields that are ours
+	version string    // of the object, when the fields were seen last
 }
 
 // New returns an Applier that writes as fieldOwner.
@@ -106,33 +109,38 @@ type step struct {
 
 // plan returns what has to be done for obj, nil if nothing.
 func (a *Applier) plan(ctx context.Context, owner metav1.Object, obj runtime.ApplyConfiguration) (*step, error) {
-	wanted, err := toUnstructured(obj)
+	data, err := json.Marshal(obj)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encode %T: %w", obj, err)
 	}
-	key := objectKey{kind: wanted.GetKind(), NamespacedName: client.ObjectKeyFromObject(wanted)}
-	if !metav1.IsControlledBy(wanted, owner) {
+	named, err := identify(data)
+	if err != nil {
+		return nil, fmt.Errorf("%T: %w", obj, err)
+	}
+	key := objectKey{kind: named.Kind, NamespacedName: client.ObjectKeyFromObject(named)}
+	if !metav1.IsControlledBy(named, owner) {
 		return nil, fmt.Errorf("%s %s does not name %s as its controller", key.kind, key.NamespacedName, owner.GetName())
 	}
-	desired, err := hashOf(wanted.Object)
-	if err != nil {
-		return nil, fmt.Errorf("hash %s %s: %w", key.kind, key.NamespacedName, err)
-	}
-
-	live, err := a.get(ctx, wanted)
-	if apierrors.IsNotFound(err) {
-		a.drop(owner, key)
-		return &step{key: key, desired: desired, object: wanted}, nil
-	}
-	if err != nil {
+	desired := digest(data)
+	live, err := a.get(ctx, named.GroupVersionKind(), key.NamespacedName)
+	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("get %s %s: %w", key.kind, key.NamespacedName, err)
 	}
-	if !metav1.IsControlledBy(live, owner) {
-		return nil, conflictWith(live, wanted, key)
-	}
-	now := record{desired: desired, uid: live.GetUID(), fields: a.fieldsOf(live)}
-	if last, ok := a.last(owner, key); ok && last == now {
+	missing := err != nil
+	switch {
+	case missing:
+		a.drop(owner, key)
+	case !metav1.IsControlledBy(live, owner):
+		return nil, conflictWith(live, named, key)
+	case a.isAsApplied(owner, key, desired, live):
 		return nil, nil
+	}
+	wanted, err := toUnstructured(data)
+	if err != nil {
+		return nil, fmt.Errorf("%T: %w", obj, err)
+	}
+	if missing {
+		return &step{key: key, desired: desired, object: wanted}, nil
 	}
 	// The UID makes the API server refuse the write if the object has been
 	// replaced by somebody else's since it was read.
@@ -144,10 +152,25 @@ func (a *Applier) plan(ctx context.Context, owner metav1.Object, obj runtime.App
 	return &step{key: key, desired: desired, object: wanted, handover: first}, nil
 }
 
-// get reads the object that wanted names: from the cache, and if it is not
-// there from the API server.
-func (a *Applier) get(ctx context.Context, wanted *unstructured.Unstructured) (client.Object, error) {
-	gvk, key := wanted.GroupVersionKind(), client.ObjectKeyFromObject(wanted)
+// isAsApplied says whether nothing is to be done for an object that is there.
+func (a *Applier) isAsApplied(owner metav1.Object, key objectKey, desired string, live client.Object) bool {
+	last, ok := a.last(owner, key)
+	if !ok || last.desired != desired || last.uid != live.GetUID() {
+		return false
+	}
+	if last.version == live.GetResourceVersion() {
+		return true
+	}
+	if last.fields != a.fieldsOf(live) {
+		return false
+	}
+	last.version = live.GetResourceVersion()
+	a.remember(owner, key, last)
+	return true
+}
+
+// get reads an object: from the cache, and if it is not there from the API server.
+func (a *Applier) get(ctx context.Context, gvk schema.GroupVersionKind, key types.NamespacedName) (client.Object, error) {
 	typed, err := a.client.Scheme().New(gvk)
 	if err != nil {
 		return nil, err
@@ -184,7 +207,9 @@ func (a *Applier) write(ctx context.Context, owner metav1.Object, s *step) error
 		}
 		return fmt.Errorf("apply %s %s: %w", s.key.kind, s.key.NamespacedName, err)
 	}
-	a.remember(owner, s.key, record{desired: s.desired, uid: object.GetUID(), fields: a.fieldsOf(object)})
+	a.remember(owner, s.key, record{
+		desired: s.desired, uid: object.GetUID(), fields: a.fieldsOf(object), version: object.GetResourceVersion(),
+	})
 	return nil
 }
 

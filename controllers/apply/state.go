@@ -4,40 +4,40 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// toUnstructured copies an apply configuration. The copy takes the API server's
-// whole answer, including what a typed configuration has no field for.
-func toUnstructured(obj runtime.ApplyConfiguration) (*unstructured.Unstructured, error) {
-	data, err := json.Marshal(obj)
-	if err != nil {
-		return nil, fmt.Errorf("encode %T: %w", obj, err)
+// identify reads which object an apply configuration is about.
+func identify(data []byte) (*metav1.PartialObjectMetadata, error) {
+	named := &metav1.PartialObjectMetadata{}
+	if err := json.Unmarshal(data, named); err != nil {
+		return nil, fmt.Errorf("decode: %w", err)
 	}
+	if named.Kind == "" || named.APIVersion == "" || named.Name == "" {
+		return nil, errors.New("apiVersion, kind and name are needed")
+	}
+	return named, nil
+}
+
+// toUnstructured makes an object that takes the API server's whole answer,
+// including what a typed configuration has no field for.
+func toUnstructured(data []byte) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{}
 	if err := utiljson.Unmarshal(data, &u.Object); err != nil {
-		return nil, fmt.Errorf("decode %T: %w", obj, err)
-	}
-	if u.GetKind() == "" || u.GetAPIVersion() == "" || u.GetName() == "" {
-		return nil, fmt.Errorf("%T needs apiVersion, kind and name", obj)
+		return nil, fmt.Errorf("decode: %w", err)
 	}
 	return u, nil
 }
 
-// hashOf is stable: encoding/json sorts the keys of maps.
-func hashOf(v any) (string, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return "", err
-	}
+func digest(data []byte) string {
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	return hex.EncodeToString(sum[:])
 }
 
 // fieldsOf hashes the set of fields of obj that were applied by the field
@@ -55,11 +55,11 @@ func (a *Applier) fieldsOf(obj client.Object) string {
 		if err := json.Unmarshal(raw, &value); err != nil {
 			return ""
 		}
-		hash, err := hashOf(value)
+		sorted, err := json.Marshal(value)
 		if err != nil {
 			return ""
 		}
-		return hash
+		return digest(sorted)
 	}
 	return ""
 }

@@ -60,6 +60,9 @@ func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.De
 		WithLabels(labels(server, serverLabels)).
 		WithAnnotations(map[string]string{defaultContainer: ServerContainer}).
 		WithSpec(pod)
+	if at := server.Annotations[mcpv1alpha1.AnnotationRestartedAt]; at != "" {
+		template.WithAnnotations(map[string]string{mcpv1alpha1.AnnotationRestartedAt: at})
+	}
 	template, err = patchTemplate(template, templatePatch{
 		field: "spec.podTemplate", patch: server.Spec.PodTemplate,
 		container: ServerContainer, keep: labels(server, serverLabels),
@@ -78,10 +81,11 @@ func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.De
 	if server.Spec.Replicas != nil {
 		spec.WithReplicas(*server.Spec.Replicas)
 	}
-	return appsv1ac.Deployment(resolve.ServerObject(server.Name), server.Namespace).
+	deployment := appsv1ac.Deployment(resolve.ServerObject(server.Name), server.Namespace).
 		WithLabels(labels(server, serverLabels)).
 		WithOwnerReferences(ownerOf(server)).
-		WithSpec(spec), nil
+		WithSpec(spec)
+	return deployment, markTemplate(deployment, server)
 }
 
 func serverContainer(server *mcpv1alpha1.MCPServer) (*corev1ac.ContainerApplyConfiguration, error) {

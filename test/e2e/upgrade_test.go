@@ -43,8 +43,9 @@ func helmValues(t *testing.T) string {
 }
 
 // The life of an installation: the previous release runs servers, is upgraded
-// under calls to this one with two managers, which then restart and lose their
-// leader. The values are those of the installation that was there.
+// under calls, of which none is lost, to this one with two managers, which then
+// restart and lose their leader. The values are those of the installation that was
+// there.
 func testUpgrade(t *testing.T, values string) {
 	manager, sampler, _ := strings.Cut(os.Getenv("E2E_PREVIOUS"), " ")
 	if manager == "" || sampler == "" {
@@ -68,25 +69,37 @@ func testUpgrade(t *testing.T, values string) {
 		t.Fatal("the CRDs are not those of the previous release: this test would show nothing")
 	}
 
-	// Of the one server the pods are ours, of the other not.
+	// Of one half of the servers the pods are ours, of the other not.
 	s := newSpace(t)
 	s.runFakeModel(t)
 	s.run(t, "backend", 8000, "/gosdkserver")
-	ours := newServer("ours", running(peersImage(), "/gosdkserver"))
-	theirs := &mcpv1alpha1.MCPServer{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Labels: map[string]string{"team": "a"}}}
-	theirs.Spec.Service = &mcpv1alpha1.ServerService{Name: "backend", Port: 8000}
-	ours.Spec.Replicas, theirs.Spec.Sampler.Replicas = new(int32(2)), new(int32(2))
-	policy := newPolicy("policy", "ours", "theirs")
-	s.create(t, ours, theirs, policy)
-	s.awaitReady(t, ours, policy)
-	s.awaitReady(t, theirs, policy)
+	servers := map[string][]*mcpv1alpha1.MCPServer{}
+	policy := newPolicy("policy")
+	for i := range upgradedServers {
+		kind, server := "ours", newServer(fmt.Sprintf("ours-%d", i), running(peersImage(), "/gosdkserver"))
+		server.Spec.Replicas = new(int32(1 + i%2))
+		if i >= upgradedServers/2 {
+			kind, server = "theirs", &mcpv1alpha1.MCPServer{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("theirs-%d", i)}}
+			server.Spec.Service = &mcpv1alpha1.ServerService{Name: "backend", Port: 8000}
+			server.Spec.Sampler.Replicas = new(int32(1 + i%2))
+		}
+		server.Labels = map[string]string{"half": kind}
+		policy.Spec.TargetRefs = append(policy.Spec.TargetRefs, mcpv1alpha1.TargetRef{Name: server.Name})
+		s.create(t, server)
+		servers[kind] = append(servers[kind], server)
+	}
+	s.create(t, policy)
 	calls := map[string]*callers{}
-	for _, server := range []*mcpv1alpha1.MCPServer{ours, theirs} {
-		s.run(t, "callers-of-"+server.Name, 8080, "/manycallers")
-		c := &callers{t: t, addr: s.forward(t, "callers-of-"+server.Name)}
-		c.open(server.Status.URL)
-		c.tell("/loop", url.Values{"tool": {"where", "summarize"}, "again": {"yes"}})
-		calls[server.Name] = c
+	for kind, group := range servers {
+		var urls []string
+		for _, server := range group {
+			s.awaitReady(t, server, policy)
+			urls = append(urls, server.Status.URL)
+		}
+		s.run(t, "callers-of-"+kind, 8080, "/manycallers")
+		calls[kind] = &callers{t: t, addr: s.forward(t, "callers-of-"+kind)}
+		calls[kind].open(urls...)
+		calls[kind].tell("/loop", url.Values{"tool": {"where", "summarize"}, "again": {"yes"}})
 	}
 	before, specs := s.deployments(t), s.specs(t)
 
@@ -100,31 +113,62 @@ func testUpgrade(t *testing.T, values string) {
 			t.Errorf("the upgrade changed objects of users: %q", lost)
 		}
 	}
-	for _, name := range []string{"ours-sampler", "theirs-sampler", "ours-server"} {
-		s.upgraded(t, name, before[name])
+	for name, deployment := range before {
+		if same := s.upgraded(t, name, deployment); same != strings.HasSuffix(name, "-server") {
+			t.Errorf("the upgrade has left the pods of %s as they were: %t", name, same)
+		}
 	}
-	s.awaitReady(t, ours, policy)
-	s.awaitReady(t, theirs, policy)
+	for _, group := range servers {
+		for _, server := range group {
+			s.awaitReady(t, server, policy)
+		}
+	}
 
 	// What is new can be used.
+	naming, selecting := newPolicy("naming"), newPolicy("selecting")
+	for _, server := range servers["ours"] {
+		naming.Spec.TargetRefs = append(naming.Spec.TargetRefs, mcpv1alpha1.TargetRef{Name: server.Name})
+	}
+	selecting.Spec.TargetSelector = &mcpv1alpha1.LabelSelector{MatchLabels: map[string]mcpv1alpha1.LabelValue{"half": "theirs"}}
+	s.create(t, naming, selecting)
 	must(t, s.client.Delete(t.Context(), policy))
-	selecting := newPolicy("selecting")
-	selecting.Spec.TargetSelector = &mcpv1alpha1.LabelSelector{MatchLabels: map[string]mcpv1alpha1.LabelValue{"team": "a"}}
-	s.create(t, selecting, newPolicy("naming", "ours"))
-	s.awaitReady(t, theirs, selecting)
+	for kind, next := range map[string]*mcpv1alpha1.SamplingPolicy{"ours": naming, "theirs": selecting} {
+		for _, server := range servers[kind] {
+			s.awaitReady(t, server, next)
+		}
+	}
 
 	testManagersComeAndGo(t, s, selecting)
 
-	for name, c := range calls {
+	for kind, c := range calls {
 		got := c.tell("/stop", nil)
-		t.Logf("calls to %s: %s; %d sessions were begun anew", name, got, got.Renewed)
-		if len(got.Lost) != 0 || got.OK < many {
-			t.Errorf("calls to %s: %s; want no session to be lost for good", name, got)
+		t.Logf("calls to %s: %s; %d sessions were begun anew", kind, got, got.Renewed)
+		if len(got.Lost) != 0 || got.Failed != 0 || got.OK < many {
+			t.Errorf("calls to %s: %s; want none to be lost", kind, got)
 		}
-		// The previous release's server pods do not wait for those who call them.
-		if most := map[string]int{"ours": 2 * many}[name]; got.Failed > most {
-			t.Errorf("calls to %s: %s; want at most %d to fail", name, got, most)
+	}
+	s.replacedOnRequest(t, servers["ours"][1], before)
+}
+
+// upgradedServers is how many servers there are when the operator is upgraded.
+const upgradedServers = 10
+
+// replacedOnRequest asks for new pods of a server, which this release makes.
+func (s *space) replacedOnRequest(t *testing.T, server *mcpv1alpha1.MCPServer, before map[string]runs) {
+	t.Helper()
+	_, err := theCluster.kubectl(t.Context(), "", "annotate", "--namespace", s.name, "mcps/"+server.Name, mcpv1alpha1.AnnotationRestartedAt+"=now")
+	must(t, err)
+	name := server.Name + "-server"
+	eventually(t, patience, "another template of "+name, func(ctx context.Context) error {
+		var now appsv1.Deployment
+		must(t, s.client.Get(ctx, client.ObjectKey{Namespace: s.name, Name: name}, &now))
+		if cmp.Equal(before[name].Spec.Template, now.Spec.Template) {
+			return errors.New("it is still the same")
 		}
+		return nil
+	})
+	if s.upgraded(t, name, before[name]) {
+		t.Errorf("pods of %s are as they were", name)
 	}
 }
 
@@ -259,8 +303,8 @@ func lostIn(path string, before, after any) (lost []string) {
 }
 
 // upgraded waits until a Deployment has the pods that the new release wants: others
-// than before where its template has changed, the same where not.
-func (s *space) upgraded(t *testing.T, name string, before runs) {
+// than before where its template has changed, the same where not, which it reports.
+func (s *space) upgraded(t *testing.T, name string, before runs) (same bool) {
 	t.Helper()
 	var now appsv1.Deployment
 	if strings.HasSuffix(name, "-sampler") { // whose image has changed
@@ -280,14 +324,14 @@ func (s *space) upgraded(t *testing.T, name string, before runs) {
 		}
 		return nil
 	})
-	same := cmp.Equal(before.Spec.Template, now.Spec.Template)
-	t.Logf("the upgrade has left the template of %s as it was: %t", name, same)
+	same = cmp.Equal(before.Spec.Template, now.Spec.Template)
 	for _, pod := range before.pods {
 		uid := pod.UID
 		if err := s.get(t.Context(), &pod); same && (err != nil || pod.UID != uid) {
 			t.Errorf("pod %s was replaced without cause", pod.Name)
 		}
 	}
+	return same
 }
 
 // children says of every object that the operator made which one it is and in
