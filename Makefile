@@ -7,6 +7,8 @@ MAKEFLAGS += --no-builtin-rules
 
 TOOL := go tool -modfile=hack/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+VERSIONS := github.com/mcp-sampling/mcp-sampling-operator/internal/version
 FUZZTIME ?= 30s
 SOAK ?= 10m
 # Which cluster to use: own (a node in namespaces of its own, root on Linux),
@@ -44,7 +46,7 @@ check: ## generate + fmt + lint, and fail if that changed a file
 
 .PHONY: build
 build: ## Build bin/manager, bin/sampler and bin/kubectl-mcp
-	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags='-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags='-s -w -X $(VERSIONS).version=$(VERSION) -X $(VERSIONS).commit=$(COMMIT)' -o bin/ ./cmd/...
 
 .PHONY: images
 images: ## Build the container images with docker, or with buildah where no docker daemon answers

@@ -36,12 +36,14 @@ engine=buildah
 if docker info >/dev/null 2>&1; then engine=docker; fi
 base=${BASE:-scratch} # nothing to pull, and nothing is missing
 
+versions=$(go list -m)/internal/version
+
 # build NAME DIR: the static binary dist/NAME of package DIR, the same bytes for
 # the same sources. TAG is also the version that it tells. What Google's client
 # links of gRPC would otherwise keep the linker from leaving out what nobody calls.
 build() {
 	CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false -tags grpcnotrace \
-		-ldflags="-s -w${TAG:+ -X main.version=$TAG}" -o "dist/$1" "$2"
+		-ldflags="-s -w${TAG:+ -X $versions.version=$TAG}" -o "dist/$1" "$2"
 }
 
 build_with_docker() { # TARGET REF ARCHIVE

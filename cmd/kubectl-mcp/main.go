@@ -10,10 +10,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-)
 
-// version is set by the linker.
-var version = "dev"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/version"
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -48,7 +47,7 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kubectl-mcp",
 		Short:         "Look into MCP servers and the policies of their sampling",
-		Version:       version,
+		Version:       version.Get().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,

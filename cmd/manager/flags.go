@@ -7,10 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -146,15 +143,4 @@ func (o *options) logger(out io.Writer) *slog.Logger {
 		return slog.New(slog.NewTextHandler(out, handler))
 	}
 	return slog.New(slog.NewJSONHandler(out, handler))
-}
-
-// version is set by the linker for releases.
-var version string
-
-func versionText() string {
-	v := version
-	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
-		v = info.Main.Version
-	}
-	return strings.TrimSpace(fmt.Sprintf("manager %s %s/%s %s", v, runtime.GOOS, runtime.GOARCH, runtime.Version()))
 }

@@ -27,6 +27,7 @@ import (
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/version"
 )
 
 // leaderElectionID is the name of the Lease.
@@ -41,7 +42,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "manager: %v\nmanager --help lists the flags\n", err)
 		os.Exit(2)
 	case opts.version:
-		fmt.Println(versionText())
+		fmt.Println("manager", version.Get())
 		return
 	}
 	logger := opts.logger(os.Stderr)

@@ -20,10 +20,8 @@ import (
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/procs"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/version"
 )
-
-// version is set by the linker.
-var version = "dev"
 
 func main() {
 	// The first signal drains; the default action of a second one ends at once.
@@ -39,7 +37,7 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sampler",
 		Short:         "Answer the sampling requests of an MCP server, for callers that cannot",
-		Version:       version,
+		Version:       version.Get().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -75,7 +73,7 @@ Neither needs credentials: do not make them public.`,
 			if err := fromEnvironment(cmd); err != nil {
 				return err
 			}
-			o.Log, o.Audit, o.Version = log, cmd.OutOrStdout(), version
+			o.Log, o.Audit, o.Version = log, cmd.OutOrStdout(), version.Short()
 			tuneGC()
 			o.Procs = procs.New()
 			s, err := sampler.New(o)
