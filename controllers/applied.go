@@ -64,11 +64,15 @@ func judge(err error) outcome {
 func refusalOf(err error) (refusal *resolve.Refusal, retry bool) {
 	var conflict *apply.ConflictError
 	if errors.As(err, &conflict) {
-		return &resolve.Refusal{
+		refusal := &resolve.Refusal{
 			Condition: mcpv1alpha1.ConditionAccepted,
 			Reason:    mcpv1alpha1.ReasonNameConflict,
 			Message:   conflict.Error(),
-		}, false
+		}
+		if conflict.Guards() {
+			refusal.Reason = mcpv1alpha1.ReasonNetworkPolicyConflict
+		}
+		return refusal, false
 	}
 	if namespaceGoes(err) {
 		return nil, false

@@ -29,14 +29,21 @@ import (
 type confirmer struct {
 	live client.Reader
 
+	mu         sync.Mutex
+	namespaces map[string]*listings
+}
+
+// listings is the newest listing of a namespace. Who needs a newer one waits for
+// those who make one.
+type listings struct {
 	mu   sync.Mutex
 	last listing
 }
 
 // listing is all policies of a namespace as they were at one moment.
 type listing struct {
-	namespace, version string
-	policies           []mcpv1alpha1.SamplingPolicy
+	version  string
+	policies []mcpv1alpha1.SamplingPolicy
 }
 
 // errUnsteady means that a server is written faster than it can be read.
@@ -72,17 +79,33 @@ func (c *confirmer) confirm(ctx context.Context, snap *snapshot) (*snapshot, err
 
 // list returns a listing that is not older than what is known.
 func (c *confirmer) list(ctx context.Context, server *mcpv1alpha1.MCPServer, known []mcpv1alpha1.SamplingPolicy) (listing, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.last.namespace == server.Namespace && c.last.since(server) && c.last.covers(known) {
-		return c.last, nil
+	n := c.of(server.Namespace)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.last.version != "" && n.last.since(server) && n.last.covers(known) {
+		return n.last, nil
 	}
 	list := &mcpv1alpha1.SamplingPolicyList{}
 	if err := c.live.List(ctx, list, client.InNamespace(server.Namespace)); err != nil {
 		return listing{}, fmt.Errorf("list SamplingPolicies from the API server: %w", err)
 	}
-	c.last = listing{namespace: server.Namespace, version: list.ResourceVersion, policies: list.Items}
-	return c.last, nil
+	n.last = listing{version: list.ResourceVersion, policies: list.Items}
+	return n.last, nil
+}
+
+// mostListings bounds what is remembered; what is dropped is listed again.
+const mostListings = 64
+
+func (c *confirmer) of(namespace string) *listings {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.namespaces[namespace] == nil {
+		if c.namespaces == nil || len(c.namespaces) >= mostListings {
+			c.namespaces = map[string]*listings{}
+		}
+		c.namespaces[namespace] = &listings{}
+	}
+	return c.namespaces[namespace]
 }
 
 // since says whether the listing was made when obj had its version already.

@@ -91,7 +91,8 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if moves(plan, snap.server.Status.SamplingPolicy) || r.given.differs(req.NamespacedName, plan) {
 		switch snap, err = r.confirm.confirm(ctx, snap); {
 		case errors.Is(err, errUnsteady):
-			return ctrl.Result{RequeueAfter: staleRetry}, nil
+			// Its pace slows down, and the log says so: it may be for long.
+			return ctrl.Result{}, err
 		case err != nil || snap == nil:
 			return ctrl.Result{}, err
 		}

@@ -24,7 +24,7 @@ type Egress string
 const (
 	// EgressOpen bounds nothing.
 	EgressOpen Egress = "Open"
-	// EgressRestricted leaves name resolution only.
+	// EgressRestricted leaves port 53 only, for name resolution.
 	EgressRestricted Egress = "Restricted"
 )
 
@@ -48,8 +48,8 @@ type Access struct {
 	NamespaceSelector *LabelSelector `json:"namespaceSelector,omitempty"`
 
 	// egress says where the pods of the server may connect to: Open leaves it to
-	// other NetworkPolicies of the namespace; Restricted leaves only name
-	// resolution, and what other NetworkPolicies of the namespace allow. Omitted
+	// other NetworkPolicies of the namespace; Restricted leaves only port
+	// 53, for name resolution, and what other NetworkPolicies of the namespace allow. Omitted
 	// means Open. Only with container.
 	// +optional
 	// +kubebuilder:default=Open

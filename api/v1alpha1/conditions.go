@@ -37,6 +37,10 @@ const (
 	// ReasonNameConflict means that an object with a name that is needed is
 	// there and belongs to somebody else.
 	ReasonNameConflict = "NameConflict"
+	// ReasonNetworkPolicyConflict means that a NetworkPolicy of a needed name belongs
+	// to somebody else: no pods are started or replaced, as nothing would seal them
+	// off, and all else goes on.
+	ReasonNetworkPolicyConflict = "NetworkPolicyConflict"
 	// ReasonObjectRefused means that the API server refuses an object that is
 	// made from the spec.
 	ReasonObjectRefused = "ObjectRefused"

@@ -25,6 +25,7 @@ type options struct {
 	namespaces              []string
 	clusterDomain           string
 	networkPolicies         bool
+	disruptionBudgets       bool
 	operatorNamespace       string
 	operatorSelector        map[string]string
 	podSecurity             string
@@ -52,6 +53,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.StringSliceVar(&o.namespaces, "namespaces", nil, "namespaces to work in, separated by commas; by default all of them")
 	fs.StringVar(&o.clusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster")
 	fs.BoolVar(&o.networkPolicies, "network-policies", true, "make NetworkPolicies, by which only who may reaches servers and samplers; with false they are removed")
+	fs.BoolVar(&o.disruptionBudgets, "disruption-budgets", true, "make PodDisruptionBudgets for servers and samplers of several pods; with false they are removed")
 	fs.StringVar(&o.operatorNamespace, "operator-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the manager's own pods, from which samplers may be asked how they are; by default $POD_NAMESPACE")
 	fs.StringToStringVar(&o.operatorSelector, "operator-selector", nil, "labels of the manager's own pods there, as key=value,…; by default any pod of that namespace")
 	fs.StringVar(&o.podSecurity, "pod-security", string(build.PodSecurityBaseline), "the Pod Security level that all pods of MCPServers are held to, whatever their namespaces allow: privileged, baseline or restricted")

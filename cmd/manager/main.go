@@ -92,6 +92,7 @@ func run(ctx context.Context, opts options, logger *slog.Logger) error {
 			SamplerImagePullPolicy: corev1.PullPolicy(opts.samplerImagePullPolicy),
 			NetworkPolicies:        opts.sealing(logger),
 			PodSecurity:            build.PodSecurity(opts.podSecurity),
+			NoDisruptionBudgets:    !opts.disruptionBudgets,
 		},
 		ClusterDomain: opts.clusterDomain,
 	})

@@ -2,8 +2,8 @@
 // field owner.
 //
 // It never takes over what belongs to somebody else: an object that is there
-// and is not controlled by the owner is a *ConflictError, and then nothing is
-// written at all. It writes only what differs: an object is left alone while
+// and is not controlled by the owner is a *ConflictError, and then, with the
+// exceptions that Apply names, nothing is written at all. It writes only what differs: an object is left alone while
 // the configuration to apply and the set of fields that the API server
 // attributes to the field owner are both as they were after the last apply.
 // Whoever changes one of these fields takes it out of that set, so a drift is
@@ -73,30 +73,51 @@ func New(c client.Client, fieldOwner string) *Applier {
 
 // Apply makes each of objs as it says. Each must name owner as its controller.
 // If one of them is there and belongs to somebody else, nothing is written and
-// the error holds a *ConflictError for each such object.
+// the error holds a *ConflictError for each such object; but for guards.
+//
+// A NetworkPolicy guards the Deployment of its name, and must stand before it in
+// objs: if it cannot be written, the Deployment is not written either, and all else
+// is. A PodDisruptionBudget of somebody else's stays, and nothing is wrong with that.
 func (a *Applier) Apply(ctx context.Context, owner metav1.Object, objs ...runtime.ApplyConfiguration) error {
 	todo := make([]*step, 0, len(objs))
-	var problems []error
+	unguarded := map[string]bool{} // names of Deployments
+	var problems, notes []error
 	for _, obj := range objs {
 		s, err := a.plan(ctx, owner, obj)
-		if err != nil {
+		var conflict *ConflictError
+		switch {
+		case errors.As(err, &conflict) && conflict.Kind == kindBudget:
+		case errors.As(err, &conflict) && conflict.Kind == kindGuard:
+			unguarded[conflict.Name] = true
+			notes = append(notes, err)
+		case err != nil:
 			problems = append(problems, err)
-			continue
-		}
-		if s != nil {
+		case s != nil:
 			todo = append(todo, s)
 		}
 	}
 	if len(problems) > 0 {
-		return errors.Join(problems...)
+		return errors.Join(append(problems, notes...)...)
 	}
 	for _, s := range todo {
+		if s.key.kind == kindGuarded && unguarded[s.key.Name] {
+			continue
+		}
 		if err := a.write(ctx, owner, s); err != nil {
-			problems = append(problems, err)
+			notes = append(notes, err)
+			if s.key.kind == kindGuard {
+				unguarded[s.key.Name] = true
+			}
 		}
 	}
-	return errors.Join(problems...)
+	return errors.Join(notes...)
 }
+
+const (
+	kindGuard   = "NetworkPolicy"
+	kindGuarded = "Deployment"
+	kindBudget  = "PodDisruptionBudget"
+)
 
 // step is one object that has to be written.
 type step struct {

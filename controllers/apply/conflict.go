@@ -18,9 +18,15 @@ type ConflictError struct {
 	Leftover bool
 }
 
+// Guards says whether the object is one without which pods are neither started nor
+// replaced, and everything else is written.
+func (e *ConflictError) Guards() bool { return e.Kind == kindGuard }
+
 // Error says what is there and what to do about it.
 func (e *ConflictError) Error() string {
 	switch {
+	case e.Guards() && !e.Leftover:
+		return fmt.Sprintf("%s %q is already there and was not made by this operator: delete it or give it another name; until then no pods are started or replaced behind it, and what runs goes on", e.Kind, e.Name)
 	case e.Leftover:
 		return fmt.Sprintf("%s %q still belongs to a deleted %s and is being removed", e.Kind, e.Name, e.Owner)
 	case e.Owner != "":

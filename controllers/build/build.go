@@ -52,6 +52,8 @@ type Options struct {
 	SamplerImagePullPolicy corev1.PullPolicy
 	// NetworkPolicies seal pods off; nil makes none.
 	NetworkPolicies *NetworkPolicies
+	// NoDisruptionBudgets leaves evictions to budgets of others.
+	NoDisruptionBudgets bool
 	// PodSecurity is the level that pods are held to.
 	PodSecurity PodSecurity
 }
@@ -114,7 +116,7 @@ func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, opts Options) {
 		policy    func() *networkingv1ac.NetworkPolicyApplyConfiguration
 	}{
 		{
-			SamplerObject(server.Name), samplerLabels, true, samplerReplicas(server),
+			SamplerObject(server.Name), samplerLabels, true, new(resolve.SamplerReplicas(server)),
 			func() *networkingv1ac.NetworkPolicyApplyConfiguration {
 				return samplerNetworkPolicy(server, *opts.NetworkPolicies)
 			},
@@ -130,7 +132,7 @@ func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, opts Options) {
 		} else {
 			o.Unwanted = append(o.Unwanted, &networkingv1.NetworkPolicy{ObjectMeta: name})
 		}
-		if part.there && several(part.replicas) {
+		if part.there && several(part.replicas) && !opts.NoDisruptionBudgets {
 			o.Apply = append(o.Apply, disruptionBudget(server, part.name, part.component))
 		} else {
 			o.Unwanted = append(o.Unwanted, &policyv1.PodDisruptionBudget{ObjectMeta: name})

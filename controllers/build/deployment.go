@@ -70,6 +70,7 @@ func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.De
 	if err != nil {
 		return nil, err
 	}
+	allowRoot(template.Spec)
 	if err := checkPodSecurity(template, opts.PodSecurity, "spec.container.securityContext or spec.podTemplate"); err != nil {
 		return nil, err
 	}
@@ -162,7 +163,7 @@ func samplerDeployment(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Op
 		WithLabels(labels(server, samplerLabels)).
 		WithOwnerReferences(ownerOf(server)).
 		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(*samplerReplicas(server)).
+			WithReplicas(resolve.SamplerReplicas(server)).
 			WithRevisionHistoryLimit(3).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector(server, samplerLabels))).
 			WithStrategy(rollingUpdate()).
@@ -176,13 +177,6 @@ func rollingUpdate() *appsv1ac.DeploymentStrategyApplyConfiguration {
 		WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
 			WithMaxUnavailable(intstr.FromInt32(0)).
 			WithMaxSurge(intstr.FromInt32(1)))
-}
-
-func samplerReplicas(server *mcpv1alpha1.MCPServer) *int32 {
-	if n := server.Spec.Sampler.Replicas; n != nil {
-		return n
-	}
-	return new(int32(1))
 }
 
 func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (*corev1ac.ContainerApplyConfiguration, error) {
@@ -232,18 +226,14 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 }
 
 // securityDefaults makes the server's container what Pod Security asks for at its
-// strictest level, but for what the user's own settings rule out: every field of
-// these counts more.
+// strictest level, together with the pod's own settings, but for what the user's own
+// rule out: every field of these counts more.
 func securityDefaults(user *corev1.SecurityContext, container *corev1ac.ContainerApplyConfiguration) {
 	defaults := corev1ac.SecurityContext().
 		WithAllowPrivilegeEscalation(false).
-		WithRunAsNonRoot(true).
 		WithCapabilities(corev1ac.Capabilities().WithDrop("ALL")).
 		WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))
 	if user != nil {
-		if user.RunAsUser != nil && *user.RunAsUser == 0 {
-			defaults.WithRunAsNonRoot(false)
-		}
 		if user.Privileged != nil && *user.Privileged {
 			defaults.AllowPrivilegeEscalation = nil // the API refuses the two together
 		}
@@ -252,6 +242,19 @@ func securityDefaults(user *corev1.SecurityContext, container *corev1ac.Containe
 		}
 	}
 	container.WithSecurityContext(defaults)
+}
+
+// allowRoot lets whoever asks for user 0 have it, which runAsNonRoot would only keep
+// from starting: in the pod for all containers that say nothing else, or in one.
+func allowRoot(pod *corev1ac.PodSpecApplyConfiguration) {
+	if all := pod.SecurityContext; all != nil && all.RunAsUser != nil && *all.RunAsUser == 0 {
+		all.WithRunAsNonRoot(false)
+	}
+	for i := range pod.Containers {
+		if one := pod.Containers[i].SecurityContext; one != nil && one.RunAsUser != nil && *one.RunAsUser == 0 {
+			one.WithRunAsNonRoot(false)
+		}
+	}
 }
 
 // restricted is what Pod Security asks for at its strictest level.

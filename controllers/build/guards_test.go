@@ -107,7 +107,7 @@ func TestWhatIsBuiltFitsTheStrictestLevel(t *testing.T) {
 }
 
 func TestSecurityOfTheServersContainer(t *testing.T) {
-	const restricted = `"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},"runAsNonRoot":true,"seccompProfile":{"type":"RuntimeDefault"}`
+	const restricted = `"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},"seccompProfile":{"type":"RuntimeDefault"}`
 	for name, tc := range map[string]struct {
 		user *corev1.SecurityContext
 		want string
@@ -123,7 +123,7 @@ func TestSecurityOfTheServersContainer(t *testing.T) {
 		},
 		"a capability beside none": {
 			&corev1.SecurityContext{Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"NET_BIND_SERVICE"}}},
-			`{"allowPrivilegeEscalation":false,"capabilities":{"add":["NET_BIND_SERVICE"],"drop":["ALL"]},"runAsNonRoot":true,"seccompProfile":{"type":"RuntimeDefault"}}`,
+			`{"allowPrivilegeEscalation":false,"capabilities":{"add":["NET_BIND_SERVICE"],"drop":["ALL"]},"seccompProfile":{"type":"RuntimeDefault"}}`,
 		},
 		"everything": {
 			&corev1.SecurityContext{Privileged: new(true), RunAsNonRoot: new(false), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeUnconfined}},
@@ -139,6 +139,31 @@ func TestSecurityOfTheServersContainer(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, at(got["Deployment/demo-server"], "spec", "template", "spec", "containers", 0, "securityContext")); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Whoever asks for root gets it, wherever he asks: runAsNonRoot beside user 0 would
+// be a pod that never starts.
+func TestRootThatIsAskedFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		patch              string
+		wantPod, wantOwner any // runAsNonRoot of the pod and of the container
+	}{
+		"not at all":                 {`{}`, true, nil},
+		"of the pod":                 {`{"spec":{"securityContext":{"runAsUser":0}}}`, false, nil},
+		"of the pod, in other words": {`{"spec":{"securityContext":{"runAsNonRoot":false}}}`, false, nil},
+		"of the container":           {`{"spec":{"containers":[{"name":"server","securityContext":{"runAsUser":0}}]}}`, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serverWith(func(s *mcpv1alpha1.MCPServerSpec) { s.PodTemplate = &apiextensionsv1.JSON{Raw: []byte(tc.patch)} })
+			got, _ := built(t, server, build.Options{SamplerImage: "any", PodSecurity: build.PodSecurityBaseline})
+			deployment := got["Deployment/demo-server"]
+			pod := at(deployment, "spec", "template", "spec", "securityContext").(map[string]any)["runAsNonRoot"]
+			container := at(deployment, "spec", "template", "spec", "containers", 0, "securityContext").(map[string]any)["runAsNonRoot"]
+			if pod != tc.wantPod || container != tc.wantOwner {
+				t.Errorf("runAsNonRoot of the pod is %v, want %v; of the container %v, want %v", pod, tc.wantPod, container, tc.wantOwner)
 			}
 		})
 	}

@@ -117,7 +117,7 @@ func Server(in Input) Plan {
 			fmt.Sprintf("SamplingPolicy %q is invalid, so the server runs without sampling; correct it: %s", winner.Name, err))
 		return plan
 	}
-	policy.Limits.Shares = shares(server)
+	policy.Limits.Shares = max(1, int(SamplerReplicas(server)))
 	plan.Config.Policy = policy
 	needs.secrets = append(needs.secrets, from.mounts.secrets...)
 	needs.bundles = append(needs.bundles, from.mounts.bundles...)
@@ -125,10 +125,10 @@ func Server(in Input) Plan {
 	return plan
 }
 
-// shares is how many samplers divide the limits of a policy.
-func shares(server *mcpv1alpha1.MCPServer) int {
+// SamplerReplicas is how many samplers a server has.
+func SamplerReplicas(server *mcpv1alpha1.MCPServer) int32 {
 	if n := server.Spec.Sampler.Replicas; n != nil {
-		return max(1, int(*n))
+		return *n
 	}
 	return 1
 }
