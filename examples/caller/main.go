@@ -5,6 +5,9 @@
 //
 //	caller http://127.0.0.1:8000/mcp                              # lists the tools
 //	caller http://127.0.0.1:8000/mcp summarize text='A long text' # calls one
+//
+// With -answer it is one of the few that can sample: it declares so, and answers
+// each sampling request that reaches it with that text.
 package main
 
 import (
@@ -26,6 +29,8 @@ const usage = `usage: caller [flags] URL [TOOL [NAME=VALUE ...]]
 
 Connects to the MCP server at URL (Streamable HTTP, or the older HTTP+SSE) as a
 client that cannot sample, and calls TOOL. Without TOOL it lists the tools.
+Where nobody listens yet, as before kubectl port-forward is ready, it waits a
+moment.
 
 `
 
@@ -38,6 +43,7 @@ func main() {
 		flag.PrintDefaults()
 	}
 	timeout := flag.Duration("timeout", 2*time.Minute, "how long to wait for the server in all")
+	answer := flag.String("answer", "", "declare sampling, and answer what the server asks with this `TEXT`")
 	flag.Parse()
 	if flag.NArg() < 1 {
 		flag.Usage()
@@ -51,7 +57,7 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
-	err = run(ctx, newPrinter(os.Stdout), flag.Arg(0), flag.Arg(1), arguments)
+	err = run(ctx, newPrinter(os.Stdout), *answer, flag.Arg(0), flag.Arg(1), arguments)
 	cancel()
 	stop()
 	if err != nil {
@@ -63,34 +69,55 @@ func main() {
 }
 
 // connect makes a client of one transport and says hello.
-func connect[Option any](ctx context.Context, url string, newClient func(string, ...Option) (*client.Client, error)) (*client.Client, *mcp.InitializeResult, error) {
-	caller, err := newClient(url)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make a client for %s: %w", url, err)
-	}
+func connect(ctx context.Context, to transport.Interface, options ...client.ClientOption) (*client.Client, *mcp.InitializeResult, error) {
+	caller := client.NewClient(to, options...)
 	if err := caller.Start(ctx); err != nil {
 		_ = caller.Close()
-		return nil, nil, fmt.Errorf("connect to %s: %w", url, err)
+		return nil, nil, fmt.Errorf("connect: %w", err)
 	}
-	// No capability is declared: this caller has no model.
+	// Without an option no capability is declared: this caller has no model.
 	hello := mcp.InitializeRequest{}
 	hello.Params.ClientInfo = mcp.Implementation{Name: "example-caller", Version: "1.0.0"}
 	server, err := caller.Initialize(ctx, hello)
 	if err != nil {
 		_ = caller.Close()
-		return nil, nil, fmt.Errorf("say hello to %s: %w", url, err)
+		return nil, nil, fmt.Errorf("say hello: %w", err)
 	}
 	return caller, server, nil
 }
 
-// run connects to url and calls the tool, or lists the tools if it is empty.
-func run(ctx context.Context, out *printer, url, tool string, arguments map[string]any) error {
-	caller, server, err := connect(ctx, url, client.NewStreamableHttpClient)
-	if errors.Is(err, transport.ErrLegacySSEServer) {
-		caller, server, err = connect(ctx, url, client.NewSSEMCPClient)
+// connectBy tries the newer transport, then the older one.
+func connectBy(ctx context.Context, url, answer string) (*client.Client, *mcp.InitializeResult, error) {
+	var options []client.ClientOption
+	var streams []transport.StreamableHTTPCOption
+	if answer != "" {
+		options = append(options, client.WithSamplingHandler(model(answer)))
+		// Some servers ask on the session's own stream.
+		streams = append(streams, transport.WithContinuousListening())
 	}
+	newer, err := transport.NewStreamableHTTP(url, streams...)
 	if err != nil {
+		return nil, nil, err
+	}
+	caller, server, err := connect(ctx, newer, options...)
+	if !errors.Is(err, transport.ErrLegacySSEServer) {
+		return caller, server, err
+	}
+	older, err := transport.NewSSE(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	return connect(ctx, older, options...)
+}
+
+// run connects to url and calls the tool, or lists the tools if it is empty.
+func run(ctx context.Context, out *printer, answer, url, tool string, arguments map[string]any) error {
+	if err := awaitListener(ctx, url, patience); err != nil {
 		return err
+	}
+	caller, server, err := connectBy(ctx, url, answer)
+	if err != nil {
+		return fmt.Errorf("%s: %w", url, err)
 	}
 	defer caller.Close()
 	list, err := caller.ListTools(ctx, mcp.ListToolsRequest{})
@@ -106,7 +133,7 @@ func run(ctx context.Context, out *printer, url, tool string, arguments map[stri
 	call := mcp.CallToolRequest{}
 	call.Params.Name = tool
 	call.Params.Arguments = arguments
-	out.asked(tool, arguments)
+	out.asked(tool, answer != "", arguments)
 	start := time.Now()
 	result, err := caller.CallTool(ctx, call)
 	if err != nil {

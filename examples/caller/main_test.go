@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -69,7 +71,7 @@ func TestCallerCallsAToolAndShowsTheResult(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := run(t.Context(), &printer{out: &out}, endpoint.URL, tc.tool, tc.arguments)
+			err := run(t.Context(), &printer{out: &out}, "", endpoint.URL, tc.tool, tc.arguments)
 			if !errors.Is(err, tc.wantErr) {
 				t.Fatalf("error = %v, want %v", err, tc.wantErr)
 			}
@@ -88,6 +90,55 @@ func TestCallerCallsAToolAndShowsTheResult(t *testing.T) {
 	}
 }
 
+// With an answer of its own the caller is asked, on whatever stream.
+func TestCallerThatSamples(t *testing.T) {
+	peer := server.NewMCPServer("peer", "2.0.0")
+	peer.EnableSampling()
+	peer.AddTool(mcp.NewTool("ask"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		request := mcp.CreateMessageRequest{}
+		request.MaxTokens = 10
+		request.Messages = []mcp.SamplingMessage{{Role: mcp.RoleUser, Content: mcp.NewTextContent("why?")}}
+		answer, err := server.ServerFromContext(ctx).RequestSampling(ctx, request)
+		if err != nil {
+			return mcp.NewToolResultErrorFromErr("sampling failed", err), nil
+		}
+		return mcp.NewToolResultText(answer.Model + ": " + mcp.GetTextFromContent(answer.Content)), nil
+	})
+	endpoint := httptest.NewServer(server.NewStreamableHTTPServer(peer, server.WithStateful(true), server.WithStreamableHTTPProtocolVersions("2025-11-25")))
+	defer endpoint.Close()
+	var out bytes.Buffer
+	if err := run(t.Context(), &printer{out: &out}, "because", endpoint.URL, "ask", nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := "the caller's own: because"; !strings.Contains(out.String(), want) {
+		t.Errorf("%q is missing in\n%s", want, &out)
+	}
+}
+
+func TestCallerWaitsForAListener(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := awaitListener(t.Context(), "http://"+address+"/mcp", time.Millisecond); err == nil || !strings.Contains(err.Error(), "nobody listens at "+address) {
+		t.Errorf("where nobody listens: error %v", err)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- awaitListener(t.Context(), "http://"+address+"/mcp", time.Minute) }()
+	late, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("somebody else has taken the port: %v", err)
+	}
+	defer late.Close()
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+}
+
 // A terminal obeys escape sequences, also those of a server.
 func TestCallerSpeaksTheOlderTransport(t *testing.T) {
 	peer := server.NewMCPServer("peer", "2.0.0")
@@ -97,7 +148,7 @@ func TestCallerSpeaksTheOlderTransport(t *testing.T) {
 	endpoint := httptest.NewServer(server.NewSSEServer(peer))
 	defer endpoint.Close()
 	var out bytes.Buffer
-	if err := run(t.Context(), &printer{out: &out}, endpoint.URL+"/sse", "echo", nil); err != nil {
+	if err := run(t.Context(), &printer{out: &out}, "", endpoint.URL+"/sse", "echo", nil); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "echoed") {

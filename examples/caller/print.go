@@ -51,8 +51,12 @@ func (p *printer) tools(tools []mcp.Tool) {
 }
 
 // asked shows the call before it is made.
-func (p *printer) asked(tool string, arguments map[string]any) {
-	p.row("call", p.bold+tool+p.normal+p.dim+"  by a caller that cannot sample"+p.normal)
+func (p *printer) asked(tool string, samples bool, arguments map[string]any) {
+	who := "by a caller that cannot sample"
+	if samples {
+		who = "by a caller that can sample"
+	}
+	p.row("call", p.bold+tool+p.normal+p.dim+"  "+who+p.normal)
 	for _, name := range slices.Sorted(maps.Keys(arguments)) {
 		p.row("  "+name, fmt.Sprint(arguments[name]))
 	}

@@ -2,17 +2,22 @@
 
 `summarize` hands the text to `ctx.sample_step`, which becomes a sampling request
 to the MCP client, and returns what the model makes of it. The server itself
-knows no model and holds no key.
+knows no model and holds no key. With TOKEN in its environment it takes callers that
+send it ("Authorization: Bearer …") and no others.
 """
 
+import os
 import sys
 from typing import Annotated
 
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
+from fastmcp.server.auth import StaticTokenVerifier
 from pydantic import Field
 
-mcp = FastMCP("summarizer-fastmcp", version="1.0.0")
+token = os.environ.get("TOKEN")
+auth = StaticTokenVerifier({token: {"client_id": "sampler"}}) if token else None
+mcp = FastMCP("summarizer-fastmcp", version="1.0.0", auth=auth)
 
 Text = Annotated[str, Field(description="The text to work on.")]
 

@@ -11,7 +11,11 @@ type Reply func(w http.ResponseWriter, r *http.Request, req Request)
 
 // Call is a tool call. Arguments is put into the answer as it is, so it can be
 // no JSON at all.
-type Call struct{ ID, Name, Arguments string }
+type Call struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Arguments string `json:"arguments"`
+}
 
 // Text answers with a text that ends where the model ended it.
 func Text(text string) Reply { return Finish("stop", text) }

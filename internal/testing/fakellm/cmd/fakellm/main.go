@@ -1,5 +1,6 @@
 // Command fakellm is the fake model server as a program, for tests in a
-// cluster. It echoes what it is asked; GET /requests lists what it got.
+// cluster. It echoes what it is asked, or plays the turns that it is given; GET
+// /requests lists what it got.
 package main
 
 import (
@@ -18,12 +19,21 @@ func main() {
 	listen := flag.String("listen", ":8080", "address to listen on")
 	key := flag.String("key", "", "the only key that is not refused; empty takes every one")
 	models := flag.String("models", "", "the only models that it knows, separated by commas; empty knows every one")
+	play := flag.String("play", "", "the turns of every conversation, a JSON list of {text, calls}; empty echoes")
 	flag.Parse()
 
+	var turns []fakellm.Turn
+	if *play != "" {
+		if err := json.Unmarshal([]byte(*play), &turns); err != nil {
+			slog.Error("read the turns of -play", "error", err)
+			os.Exit(2)
+		}
+	}
 	model := &fakellm.Server{Key: *key}
 	if *models != "" {
 		model.Models = strings.Split(*models, ",")
 	}
+	model.Always(fakellm.Play(turns...))
 	mux := http.NewServeMux()
 	mux.Handle("/", model)
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
