@@ -88,6 +88,14 @@ func newLive(o *Options, t *telemetry.Telemetry) *live {
 
 func (l *live) current() *snapshot { return l.snap.Load() }
 
+// policyName is that of the policy in use; empty where there is none.
+func (l *live) policyName() string {
+	if snap := l.current(); snap != nil && snap.cfg.Policy != nil {
+		return snap.cfg.Policy.Name
+	}
+	return ""
+}
+
 // changed returns a channel that is closed when the next configuration is taken
 // into use. Ask for it before current.
 func (l *live) changed() <-chan struct{} {
@@ -230,6 +238,14 @@ func (l *live) drain() {
 	defer l.mu.Unlock()
 	l.draining = true
 	l.handler.Load().Drain()
+}
+
+// sessions is how many sessions are held.
+func (l *live) sessions() int {
+	if handler := l.handler.Load(); handler != nil {
+		return handler.Sessions()
+	}
+	return 0
 }
 
 // shutdown lets running calls end.

@@ -98,6 +98,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{Options: o, telemetry: telemetry.New(), again: make(chan struct{}, 1)}
 	s.live = newLive(&o, s.telemetry)
+	s.telemetry.Sessions(s.live.sessions)
 	s.file = reload.New(o.ConfigPath, o.Log, s.live.use)
 	if err := s.file.Load(); err != nil {
 		s.live.close()

@@ -72,7 +72,7 @@ func TestRequestsAboveTheLimitsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	want := `mcp_sampling_requests_total{mcp_sampling_decision="refused",mcp_sampling_reason="TooManyInSession"} 6`
+	want := `mcp_sampling_requests_total{mcp_sampling_policy="policy",mcp_sampling_decision="refused",mcp_sampling_reason="TooManyInSession"} 6`
 	end := time.Now().Add(deadline)
 	for {
 		if strings.Contains(f.metrics(), want) {

@@ -35,7 +35,7 @@ func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
 		UpstreamHeader:  serverHeader(c.Upstream.Headers),
 		Before:          l.handler.Load(),
 		Settings:        settings(c),
-		Refused:         func(why proxy.Refusal) { l.telemetry.Request(telemetry.Refused, string(why)) },
+		Refused:         func(why proxy.Refusal) { l.telemetry.Request(l.policyName(), telemetry.Refused, string(why)) },
 	}
 	if o.Replicas = c.Sessions.Replicas; o.Replicas != "" {
 		if o.Self, err = ownAddress(l.advertise, o.Replicas); err != nil {

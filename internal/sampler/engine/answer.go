@@ -56,6 +56,8 @@ var errTimeout = errors.New("the policy's timeout is over")
 // to be called once, when nobody waits for the answer any more.
 func (e *Engine) Answer(ctx context.Context, sessionID string, s policy.Session, params json.RawMessage) (result json.RawMessage, failure *wire.Error, report func()) {
 	o := &outcome{start: time.Now(), session: sessionID, raw: params}
+	e.telemetry.Begin()
+	defer e.telemetry.End()
 	result, failure = e.answer(ctx, s, o)
 	o.took = time.Since(o.start)
 	o.failed = failure
@@ -122,7 +124,9 @@ func (e *Engine) acquire(ctx context.Context, d *policy.Decision, o *outcome) (d
 	}
 	size := policy.Estimate(&d.Params)
 	begin := time.Now()
+	e.telemetry.Queue()
 	lease, err := e.limiter.Acquire(ctx, limits.Ask{Session: o.session, Likely: size.Likely, Most: size.Most})
+	e.telemetry.Dequeue()
 	o.queued = time.Since(begin)
 	if err == nil && ctx.Err() != nil { // its turn came as its time ended
 		lease.Done(0)

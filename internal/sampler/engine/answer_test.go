@@ -429,12 +429,12 @@ func TestRequestsAreCounted(t *testing.T) {
 	w := httptest.NewRecorder()
 	tel.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
-		`mcp_sampling_requests_total{mcp_sampling_decision="answered",mcp_sampling_reason="DefaultModel"} 1`,
-		`mcp_sampling_requests_total{mcp_sampling_decision="failed",mcp_sampling_reason="Failed"} 1`,
-		`mcp_sampling_requests_total{mcp_sampling_decision="refused",mcp_sampling_reason="ToolsNotDeclared"} 1`,
-		`mcp_sampling_requests_total{mcp_sampling_decision="invalid",mcp_sampling_reason="InvalidParams"} 1`,
-		`gen_ai_client_operation_duration_seconds_count{error_type="failed",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="small-1"} 1`,
-		`gen_ai_client_token_usage_sum{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="small-1",gen_ai_token_type="input"} 11`,
+		`mcp_sampling_requests_total{mcp_sampling_policy="p",mcp_sampling_decision="answered",mcp_sampling_reason="DefaultModel"} 1`,
+		`mcp_sampling_requests_total{mcp_sampling_policy="p",mcp_sampling_decision="failed",mcp_sampling_reason="Failed"} 1`,
+		`mcp_sampling_requests_total{mcp_sampling_policy="p",mcp_sampling_decision="refused",mcp_sampling_reason="ToolsNotDeclared"} 1`,
+		`mcp_sampling_requests_total{mcp_sampling_policy="p",mcp_sampling_decision="invalid",mcp_sampling_reason="InvalidParams"} 1`,
+		`gen_ai_client_operation_duration_seconds_count{error_type="failed",mcp_sampling_policy="p",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="small-1"} 1`,
+		`gen_ai_client_token_usage_sum{mcp_sampling_policy="p",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="small-1",gen_ai_token_type="input"} 11`,
 	} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("no %s in\n%s", want, w.Body)
@@ -493,7 +493,7 @@ func TestTheReportWaitsTillItIsCalledAndSaysHowLongTheAnswerTook(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		tel.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-		want := `gen_ai_client_operation_duration_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="small-1"} 0` + "\n"
+		want := `gen_ai_client_operation_duration_seconds_sum{mcp_sampling_policy="p",gen_ai_operation_name="chat",gen_ai_provider_name="openai",gen_ai_request_model="small-1"} 0` + "\n"
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("no %s in\n%s", want, w.Body)
 		}

@@ -59,21 +59,23 @@ func (e *Engine) auditLevel() config.AuditLevel {
 }
 
 func (e *Engine) measure(o *outcome) {
-	e.telemetry.Request(o.decision, o.reason)
-	e.telemetry.Queued(o.queued)
+	policyName := e.policyName()
+	e.telemetry.Request(policyName, o.decision, o.reason)
+	models := o.models()
+	e.telemetry.Took(policyName, telemetry.Phases{Queue: o.queued, Model: models, Own: max(0, o.took-o.queued-models)})
 	var before *config.Model
 	for i := range o.attempts {
 		a := &o.attempts[i]
 		if before == a.model {
-			e.telemetry.Retry(family(a.target.config), a.model.Model)
+			e.telemetry.Retry(policyName, family(a.target.config), a.model.Model)
 		} else if before != nil {
-			e.telemetry.Fallback(before.Model, a.model.Model)
+			e.telemetry.Fallback(policyName, before.Model, a.model.Model)
 		}
 		before = a.model
 		if !a.sent() {
 			continue
 		}
-		op := telemetry.Operation{Provider: family(a.target.config), Model: a.model.Model, Duration: a.took}
+		op := telemetry.Operation{Policy: policyName, Provider: family(a.target.config), Model: a.model.Model, Duration: a.took}
 		if a.err != nil {
 			op.ErrorType = string(asProviderError(a.err).Kind)
 		} else if o.response != nil {
@@ -82,11 +84,27 @@ func (e *Engine) measure(o *outcome) {
 		e.telemetry.Operation(op)
 	}
 	if c := cost(o); c != nil {
-		e.telemetry.Cost(o.model.Model, c.Currency, c.Amount)
+		e.telemetry.Cost(policyName, o.model.Model, c.Currency, c.Amount)
 	}
 	for _, r := range o.allRedactions() {
-		e.telemetry.Redacted(r.Rule, r.Count)
+		e.telemetry.Redacted(policyName, r.Rule, r.Count)
 	}
+}
+
+// policyName is empty where there is no policy.
+func (e *Engine) policyName() string {
+	if e.policy == nil {
+		return ""
+	}
+	return e.policy.Name
+}
+
+// models is how long providers were waited for.
+func (o *outcome) models() (took time.Duration) {
+	for i := range o.attempts {
+		took += o.attempts[i].took
+	}
+	return took
 }
 
 // sent reports whether the provider was asked at all.
@@ -109,6 +127,7 @@ func (e *Engine) record(o *outcome) *audit.Record {
 		Server:      e.server.Name,
 		Namespace:   e.server.Namespace,
 		Session:     o.session,
+		Policy:      e.policyName(),
 		ConfigHash:  e.configHash,
 		Decision:    string(o.decision),
 		Reason:      o.reason,
@@ -116,9 +135,6 @@ func (e *Engine) record(o *outcome) *audit.Record {
 		Queue:       o.queued.Seconds(),
 		Redactions:  o.allRedactions(),
 		ContentHash: "sha256:" + hex.EncodeToString(sum[:]),
-	}
-	if e.policy != nil {
-		r.Policy = e.policy.Name
 	}
 	if o.failed != nil {
 		r.Error = &audit.Error{Code: o.failed.Code, Message: o.failed.Message}
@@ -140,9 +156,8 @@ func (e *Engine) record(o *outcome) *audit.Record {
 	if o.model != nil {
 		r.Model, r.Provider = o.model.Name, o.model.Provider
 	}
-	var models time.Duration
+	models := o.models()
 	for i := range o.attempts {
-		models += o.attempts[i].took
 		r.Attempts = append(r.Attempts, o.attempts[i].record())
 		if i > 0 && o.attempts[i-1].model == o.attempts[i].model {
 			r.Retries++

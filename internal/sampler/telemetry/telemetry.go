@@ -1,43 +1,25 @@
-// Package telemetry counts what the sampler does. The names of the metrics
-// about model calls are those of OpenTelemetry's conventions for generative AI,
-// as Prometheus writes them; what those have no word for begins with
-// mcp_sampling.
+// Package telemetry counts what the sampler does. The names of the metrics about
+// model calls and about MCP are those of OpenTelemetry's conventions; what those
+// have no word for begins with mcp_sampling. What is scraped has the same names
+// as Prometheus writes them, with _ for dots and the unit at the end.
 //
-// Every label has few values: decisions and reasons come from closed sets,
-// models from the policy. Nothing that a server, a caller or a provider can
-// choose freely becomes a label.
+// Every label has few values: decisions and reasons come from closed sets, models
+// and names of policies from the configuration, and what peers say of themselves
+// is held against the sets of this package. Nothing that a server, a caller or a
+// provider can choose freely becomes a label.
 //
 // Every sampler is there for one server, so what it needs when nobody calls
-// counts many times. OpenTelemetry's SDK with its exporter for Prometheus would
-// be a sixth of that, for three instruments that are scraped.
+// counts many times: what is scraped needs no SDK of OpenTelemetry. Where metrics
+// are exported too, Export hands in a meter, and the same numbers go there.
 package telemetry
 
 import (
 	"net/http"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-)
-
-// Names of the metrics.
-const (
-	// MetricRequests counts sampling requests by what became of them.
-	MetricRequests = "mcp_sampling_requests_total"
-	// MetricDuration is gen_ai.client.operation.duration, in seconds.
-	MetricDuration = "gen_ai_client_operation_duration_seconds"
-	// MetricTokens is gen_ai.client.token.usage.
-	MetricTokens = "gen_ai_client_token_usage"
-	// MetricQueue is how long requests waited for their turn, in seconds.
-	MetricQueue = "mcp_sampling_queue_duration_seconds"
-	// MetricRetries counts calls of a model that were not the first for their
-	// request, MetricFallbacks how often another model was asked then.
-	MetricRetries   = "mcp_sampling_retries_total"
-	MetricFallbacks = "mcp_sampling_fallbacks_total"
-	// MetricCost adds up what answers cost by the policy's prices.
-	MetricCost = "mcp_sampling_cost_total"
-	// MetricRedactions counts replacements by rule.
-	MetricRedactions = "mcp_sampling_redactions_total"
 )
 
 // Decision says what became of a sampling request.
@@ -56,19 +38,51 @@ const (
 	Canceled Decision = "canceled"
 )
 
-// The conventions' own boundaries.
-var (
-	durationBounds = []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
-	tokenBounds    = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}
-)
-
 // Telemetry holds the metrics of one sampler. A nil one counts nothing.
-type Telemetry struct{ set *metrics.Set }
+type Telemetry struct {
+	set   *metrics.Set
+	meter *meter // nil where nothing is exported
+
+	mu     sync.RWMutex
+	series map[string]*series
+	// operations are the series of MCP's operations, which each message has: they
+	// are found without making a name.
+	operations map[operation]*series
+
+	inFlight, queued atomic.Int64
+	sessions         atomic.Pointer[func() int]
+}
 
 // New returns a Telemetry without anything counted yet.
 func New() *Telemetry {
 	metrics.ExposeMetadata(true) // the types of the metrics
-	return &Telemetry{set: metrics.NewSet()}
+	t := &Telemetry{set: metrics.NewSet(), series: map[string]*series{}, operations: map[operation]*series{}}
+	for _, g := range t.gauges() {
+		t.set.NewGauge(g.instrument.prometheus(), g.read)
+	}
+	return t
+}
+
+// Sessions has the number of open sessions asked for when it is wanted.
+func (t *Telemetry) Sessions(count func() int) { t.sessions.Store(&count) }
+
+// gauge is an instrument whose value is asked for.
+type gauge struct {
+	instrument *instrument
+	read       func() float64
+}
+
+func (t *Telemetry) gauges() []gauge {
+	return []gauge{
+		{&sessionsOpen, func() float64 {
+			if count := t.sessions.Load(); count != nil {
+				return float64((*count)())
+			}
+			return 0
+		}},
+		{&requestsInFlight, func() float64 { return float64(t.inFlight.Load()) }},
+		{&requestsQueued, func() float64 { return float64(t.queued.Load()) }},
+	}
 }
 
 // ServeHTTP writes the metrics, with those of the Go runtime and the process, in
@@ -79,22 +93,67 @@ func (t *Telemetry) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	metrics.WriteProcessMetrics(w)
 }
 
-// Request counts one sampling request. reason must come from a closed set.
-func (t *Telemetry) Request(decision Decision, reason string) {
+// Begin counts a sampling request that is being answered, End ends that.
+func (t *Telemetry) Begin() {
+	if t != nil {
+		t.inFlight.Add(1)
+	}
+}
+
+// End is called once for each Begin.
+func (t *Telemetry) End() {
+	if t != nil {
+		t.inFlight.Add(-1)
+	}
+}
+
+// Queue counts a sampling request that waits for its turn, Dequeue ends that.
+func (t *Telemetry) Queue() {
+	if t != nil {
+		t.queued.Add(1)
+	}
+}
+
+// Dequeue is called once for each Queue.
+func (t *Telemetry) Dequeue() {
+	if t != nil {
+		t.queued.Add(-1)
+	}
+}
+
+// Request counts one sampling request. reason must come from a closed set; policy
+// is empty where there is none.
+func (t *Telemetry) Request(policy string, decision Decision, reason string) {
 	if t == nil {
 		return
 	}
-	t.set.GetOrCreateCounter(series(MetricRequests,
-		"mcp_sampling_decision", string(decision), "mcp_sampling_reason", reason)).Inc()
+	t.find(&requests, attrPolicy, policy, attrDecision, string(decision), attrReason, reason).add(1)
+}
+
+// Phases are how long a sampling request took: Queue waiting for its turn, Model
+// waiting for providers, Own the rest.
+type Phases struct{ Queue, Model, Own time.Duration }
+
+// Took records how long one sampling request took.
+func (t *Telemetry) Took(policy string, p Phases) {
+	if t == nil {
+		return
+	}
+	t.find(&requestDuration, attrPolicy, policy).record((p.Queue + p.Model + p.Own).Seconds())
+	t.find(&queueDuration, attrPolicy, policy).record(p.Queue.Seconds())
+	t.find(&modelDuration, attrPolicy, policy).record(p.Model.Seconds())
+	t.find(&ownDuration, attrPolicy, policy).record(p.Own.Seconds())
 }
 
 // Operation is one call of a model.
 type Operation struct {
+	// Policy is the SamplingPolicy's name.
+	Policy string
 	// Provider is the convention's name of the family ("openai").
 	Provider string
 	// Model is what the provider calls it, from the policy.
 	Model string
-	// Duration is how long it took, retries included.
+	// Duration is how long it took.
 	Duration time.Duration
 	// InputTokens and OutputTokens are zero where the provider did not say.
 	InputTokens, OutputTokens int64
@@ -107,78 +166,48 @@ func (t *Telemetry) Operation(op Operation) {
 	if t == nil {
 		return
 	}
-	what := []string{"gen_ai_operation_name", "chat", "gen_ai_provider_name", op.Provider, "gen_ai_request_model", op.Model}
+	what := []string{attrPolicy, op.Policy, attrOperation, "chat", attrProvider, op.Provider, attrModel, op.Model}
 	duration := what
 	if op.ErrorType != "" {
-		duration = append([]string{"error_type", op.ErrorType}, what...)
+		duration = append([]string{attrErrorType, op.ErrorType}, what...)
 	}
-	t.set.GetOrCreatePrometheusHistogramExt(series(MetricDuration, duration...), durationBounds).Update(op.Duration.Seconds())
-	for kind, count := range map[string]int64{"input": op.InputTokens, "output": op.OutputTokens} {
-		if count > 0 {
-			name := series(MetricTokens, append(what[:len(what):len(what)], "gen_ai_token_type", kind)...)
-			t.set.GetOrCreatePrometheusHistogramExt(name, tokenBounds).Update(float64(count))
-		}
+	t.find(&clientOperationDuration, duration...).record(op.Duration.Seconds())
+	if op.InputTokens > 0 {
+		t.find(&clientTokenUsage, append(what, attrTokenType, "input")...).record(float64(op.InputTokens))
 	}
-}
-
-// Queued records how long a request waited for its turn.
-func (t *Telemetry) Queued(d time.Duration) {
-	if t == nil {
-		return
+	if op.OutputTokens > 0 {
+		t.find(&clientTokenUsage, append(what, attrTokenType, "output")...).record(float64(op.OutputTokens))
 	}
-	t.set.GetOrCreatePrometheusHistogramExt(MetricQueue, durationBounds).Update(d.Seconds())
 }
 
 // Retry counts one more call of a model for the same request.
-func (t *Telemetry) Retry(providerName, model string) {
+func (t *Telemetry) Retry(policy, providerName, model string) {
 	if t == nil {
 		return
 	}
-	t.set.GetOrCreateCounter(series(MetricRetries, "gen_ai_provider_name", providerName, "gen_ai_request_model", model)).Inc()
+	t.find(&retries, attrPolicy, policy, attrProvider, providerName, attrModel, model).add(1)
 }
 
 // Fallback counts that a model was asked after another one had failed.
-func (t *Telemetry) Fallback(from, to string) {
+func (t *Telemetry) Fallback(policy, from, to string) {
 	if t == nil {
 		return
 	}
-	t.set.GetOrCreateCounter(series(MetricFallbacks, "gen_ai_request_model", from, "mcp_sampling_fallback_model", to)).Inc()
+	t.find(&fallbacks, attrPolicy, policy, attrModel, from, attrFallback, to).add(1)
 }
 
 // Cost adds what an answer costs.
-func (t *Telemetry) Cost(model, currency string, amount float64) {
+func (t *Telemetry) Cost(policy, model, currency string, amount float64) {
 	if t == nil {
 		return
 	}
-	t.set.GetOrCreateFloatCounter(series(MetricCost, "gen_ai_request_model", model, "mcp_sampling_currency", currency)).Add(amount)
+	t.find(&cost, attrPolicy, policy, attrModel, model, attrCurrency, currency).add(amount)
 }
 
 // Redacted counts what a rule of the policy replaced.
-func (t *Telemetry) Redacted(rule string, count int) {
+func (t *Telemetry) Redacted(policy, rule string, count int) {
 	if t == nil {
 		return
 	}
-	t.set.GetOrCreateCounter(series(MetricRedactions, "mcp_sampling_rule", rule)).Add(count)
-}
-
-// escape writes a label's value as Prometheus reads it.
-var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
-// series names one series: the metric with labels, which are pairs of a name and
-// a value.
-func series(metric string, labels ...string) string {
-	var b strings.Builder
-	b.WriteString(metric)
-	separator := byte('{')
-	for i := 0; i < len(labels); i += 2 {
-		b.WriteByte(separator)
-		b.WriteString(labels[i])
-		b.WriteByte('=')
-		b.WriteByte('"')
-		b.WriteString(escape.Replace(labels[i+1]))
-		b.WriteByte('"')
-		separator = ','
-	}
-	b.WriteByte('}')
-	return b.String()
+	t.find(&redactions, attrPolicy, policy, attrRule, rule).add(float64(count))
 }
