@@ -29,7 +29,7 @@ demo-down: ## Take the demo down again, cluster and all
 ##@ Develop
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, roles, their parts of the chart, and docs/api.md
+generate: ## Generate deep copies, CRDs, roles, their parts of the chart with its README, and docs/api.md
 	hack/generate.sh
 
 .PHONY: fmt

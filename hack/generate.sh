@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes every generated file from the Go sources: deep copies, CRDs, the
-# manager's role, their counterparts in the Helm chart, and docs/api.md.
+# manager's role, their counterparts in the Helm chart with its README, and docs/api.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,3 +15,6 @@ tool controller-gen rbac:roleName=manager paths=./controllers/... output:rbac:ar
 go run -C hack/tools ./chartgen -root ../..
 tool crd-ref-docs --source-path=api --config=hack/api-docs/config.yaml \
 	--renderer=markdown --output-path=docs/api.md --log-level=ERROR
+# helm-docs only warns of a chart that it cannot read, and then leaves the page as
+# it is: what is missing in it the chart's tests say.
+tool helm-docs --chart-search-root=charts --sort-values-order=file --skip-version-footer --log-level=warning

@@ -22,6 +22,7 @@ import (
 type options struct {
 	samplerImage            string
 	samplerImagePullPolicy  string
+	samplerImagePullSecrets []string
 	namespaces              []string
 	clusterDomain           string
 	networkPolicies         bool
@@ -50,6 +51,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.SortFlags = false
 	fs.StringVar(&o.samplerImage, "sampler-image", "", "image of the samplers, the pods in front of the MCP servers (required)")
 	fs.StringVar(&o.samplerImagePullPolicy, "sampler-image-pull-policy", "", "Always, IfNotPresent or Never; by default what Kubernetes chooses from the image's tag")
+	fs.StringSliceVar(&o.samplerImagePullSecrets, "sampler-image-pull-secrets", nil, "Secrets to pull the sampler's image with, separated by commas; each namespace with an MCPServer needs them")
 	fs.StringSliceVar(&o.namespaces, "namespaces", nil, "namespaces to work in, separated by commas; by default all of them")
 	fs.StringVar(&o.clusterDomain, "cluster-domain", "cluster.local", "DNS domain of the cluster")
 	fs.BoolVar(&o.networkPolicies, "network-policies", true, "make NetworkPolicies, by which only who may reaches servers and samplers; with false they are removed")
@@ -97,6 +99,11 @@ func (o *options) check() error {
 	if p := corev1.PullPolicy(o.samplerImagePullPolicy); p != "" &&
 		!slices.Contains([]corev1.PullPolicy{corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}, p) {
 		problems = append(problems, fmt.Errorf("--sampler-image-pull-policy is %q: write Always, IfNotPresent or Never", p))
+	}
+	for _, secret := range o.samplerImagePullSecrets {
+		if why := validation.IsDNS1123Subdomain(secret); len(why) > 0 {
+			problems = append(problems, fmt.Errorf("--sampler-image-pull-secrets holds %q, which is no name of a Secret", secret))
+		}
 	}
 	for _, namespace := range o.namespaces {
 		if why := validation.IsDNS1123Label(namespace); len(why) > 0 {

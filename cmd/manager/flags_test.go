@@ -21,6 +21,8 @@ func TestFlags(t *testing.T) {
 		"the image is missing":              {args: nil, wantErr: "--sampler-image is missing"},
 		"a version needs no image":          {args: []string{"--version"}},
 		"an unknown pull policy":            {args: []string{"--sampler-image=x", "--sampler-image-pull-policy=never"}, wantErr: "write Always, IfNotPresent or Never"},
+		"pull secrets of the sampler":       {args: []string{"--sampler-image=x", "--sampler-image-pull-secrets=a,b.c"}},
+		"a pull secret that cannot be":      {args: []string{"--sampler-image=x", "--sampler-image-pull-secrets=a,B_"}, wantErr: `"B_", which is no name of a Secret`},
 		"a list of namespaces":              {args: []string{"--sampler-image=x", "--namespaces=a,b"}},
 		"a namespace that cannot be":        {args: []string{"--sampler-image=x", "--namespaces=a,B_"}, wantErr: `"B_", which is no name of a namespace`},
 		"a cluster domain that cannot be":   {args: []string{"--sampler-image=x", "--cluster-domain=http://x"}, wantErr: "write a DNS domain like cluster.local"},
@@ -49,7 +51,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if _, err := parse([]string{"--help"}, &out); !errors.Is(err, pflag.ErrHelp) {
 		t.Fatalf("error %v, want that of help", err)
 	}
-	for _, flag := range []string{"sampler-image", "sampler-image-pull-policy", "namespaces", "cluster-domain", "network-policies", "operator-namespace", "operator-selector", "pod-security", "metrics-bind-address",
+	for _, flag := range []string{"sampler-image", "sampler-image-pull-policy", "sampler-image-pull-secrets", "namespaces", "cluster-domain", "network-policies", "operator-namespace", "operator-selector", "pod-security", "metrics-bind-address",
 		"health-probe-bind-address", "leader-elect", "leader-election-namespace", "log-level", "log-format", "version", "kubeconfig"} {
 		if !strings.Contains(out.String(), "--"+flag+" ") {
 			t.Errorf("help does not name --%s", flag)

@@ -88,11 +88,12 @@ func run(ctx context.Context, opts options, logger *slog.Logger) error {
 	}
 	err = controllers.Setup(ctx, mgr, controllers.Options{
 		Build: build.Options{
-			SamplerImage:           opts.samplerImage,
-			SamplerImagePullPolicy: corev1.PullPolicy(opts.samplerImagePullPolicy),
-			NetworkPolicies:        opts.sealing(logger),
-			PodSecurity:            build.PodSecurity(opts.podSecurity),
-			NoDisruptionBudgets:    !opts.disruptionBudgets,
+			SamplerImage:            opts.samplerImage,
+			SamplerImagePullPolicy:  corev1.PullPolicy(opts.samplerImagePullPolicy),
+			SamplerImagePullSecrets: opts.samplerImagePullSecrets,
+			NetworkPolicies:         opts.sealing(logger),
+			PodSecurity:             build.PodSecurity(opts.podSecurity),
+			NoDisruptionBudgets:     !opts.disruptionBudgets,
 		},
 		ClusterDomain: opts.clusterDomain,
 	})

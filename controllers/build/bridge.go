@@ -49,6 +49,7 @@ func addBridge(pod *corev1ac.PodSpecApplyConfiguration, opts Options) {
 		install.WithImagePullPolicy(opts.SamplerImagePullPolicy)
 	}
 	pod.WithInitContainers(install).
+		WithImagePullSecrets(pullSecrets(opts)...).
 		WithVolumes(corev1ac.Volume().WithName(bridgeVolume).WithEmptyDir(
 			corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse("256Mi")))).
 		WithTerminationGracePeriodSeconds(bridgeGrace)

@@ -50,6 +50,8 @@ type Options struct {
 	SamplerImage string
 	// SamplerImagePullPolicy may be empty.
 	SamplerImagePullPolicy corev1.PullPolicy
+	// SamplerImagePullSecrets are names of Secrets beside each MCPServer.
+	SamplerImagePullSecrets []string
 	// NetworkPolicies seal pods off; nil makes none.
 	NetworkPolicies *NetworkPolicies
 	// NoDisruptionBudgets leaves evictions to budgets of others.

@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
@@ -96,6 +98,46 @@ func checkConfig(t *testing.T, plan resolve.Plan, object map[string]any) {
 	}
 	if got.Hash() != plan.Config.Hash() {
 		t.Errorf("a sampler would report the hash %s, and %s is awaited", got.Hash(), plan.Config.Hash())
+	}
+}
+
+// The sampler's image runs in front of every server, and in the pods of those over
+// stdio.
+func TestPullSecretsAreForWhatRunsTheSamplersImage(t *testing.T) {
+	for name, tc := range map[string]struct {
+		transport mcpv1alpha1.TransportType
+		want      map[string][]string
+	}{
+		"a server over HTTP":  {mcpv1alpha1.TransportStreamableHTTP, map[string][]string{"demo-sampler": {"a", "b"}, "demo-server": nil}},
+		"a server over stdio": {mcpv1alpha1.TransportStdio, map[string][]string{"demo-sampler": {"a", "b"}, "demo-server": {"a", "b"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := &mcpv1alpha1.MCPServer{
+				ObjectMeta: metav1.ObjectMeta{Name: "demo", Namespace: "team"},
+				Spec: mcpv1alpha1.MCPServerSpec{
+					Transport: mcpv1alpha1.Transport{Type: tc.transport},
+					Container: &mcpv1alpha1.ServerContainer{Image: "any", Command: []string{"/any"}},
+				},
+			}
+			opts := options
+			opts.SamplerImagePullSecrets = []string{"a", "b"}
+			objects, err := build.For(server, resolve.Server(resolve.Input{Server: server}), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string][]string{}
+			for _, o := range objects.Apply {
+				if d, ok := o.(*appsv1ac.DeploymentApplyConfiguration); ok {
+					got[*d.Name] = nil
+					for _, ref := range d.Spec.Template.Spec.ImagePullSecrets {
+						got[*d.Name] = append(got[*d.Name], *ref.Name)
+					}
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("pull secrets (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

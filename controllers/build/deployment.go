@@ -39,6 +39,15 @@ const memoryLimitEnv = "GOMEMLIMIT"
 // others are added.
 const defaultContainer = "kubectl.kubernetes.io/default-container"
 
+// pullSecrets name what the sampler's image is pulled with.
+func pullSecrets(opts Options) []*corev1ac.LocalObjectReferenceApplyConfiguration {
+	var refs []*corev1ac.LocalObjectReferenceApplyConfiguration
+	for _, name := range opts.SamplerImagePullSecrets {
+		refs = append(refs, corev1ac.LocalObjectReference().WithName(name))
+	}
+	return refs
+}
+
 func serverDeployment(server *mcpv1alpha1.MCPServer, opts Options) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	container, err := serverContainer(server)
 	if err != nil {
@@ -147,6 +156,7 @@ func samplerDeployment(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Op
 				WithRunAsUser(samplerUser).
 				WithRunAsGroup(samplerUser).
 				WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+			WithImagePullSecrets(pullSecrets(opts)...).
 			WithContainers(container).
 			WithVolumes(samplerVolumes(server, plan)...))
 	template, err = patchTemplate(template, templatePatch{

@@ -26,37 +26,32 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // and 1 MiB.
 const maxCRDBytes = 64 * 1024
 
-func TestChartRendersAsItsGoldenFiles(t *testing.T) {
-	// CRDs are left out: they are generated, and compared with their source below.
-	for name, values := range map[string]string{
-		"default": "crds: {enabled: false}",
-		"namespaced": `
-crds: {enabled: false}
+// goldenValues are the values of the golden files, by name. CRDs are left out: they are generated, and compared with
+// their source below.
+var goldenValues = map[string]string{
+	"default":           "",
+	"high-availability": readValues("values-ha.yaml"),
+	"namespaced": `
 rbac: {aggregate: false}
 watchNamespaces: [team-a, team-b]
 metrics: {service: true}
 `,
-		"customised": `
-crds: {enabled: false}
-fullnameOverride: sampling
-image: {repository: registry.example.com/operator, tag: v9, pullPolicy: Always}
-samplerImage: {repository: registry.example.com/sampler, tag: v8, pullPolicy: Never}
-imagePullSecrets: [{name: registry}]
-serviceAccount: {create: false, name: mine}
-replicas: 2
-log: {level: debug, format: text}
-clusterDomain: example.internal
-resources: {requests: {cpu: 1, memory: 1Gi}}
-podAnnotations: {example.com/a: b}
-podLabels: {example.com/c: d}
-nodeSelector: {kubernetes.io/os: linux}
-tolerations: [{key: x, operator: Exists}]
-affinity: {nodeAffinity: {}}
-priorityClassName: system-cluster-critical
-`,
-	} {
+	"everything": readValues("../../test/chart/testdata/everything.values.yaml"),
+}
+
+// readValues returns a file, from the folder of the chart.
+func readValues(file string) string {
+	data, err := os.ReadFile(filepath.Join(chartDir, file))
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+func TestChartRendersAsItsGoldenFiles(t *testing.T) {
+	for name, values := range goldenValues {
 		t.Run(name, func(t *testing.T) {
-			got, err := template(t, values)
+			got, err := template(t, values, "crds.enabled=false")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +95,19 @@ func TestSchemaRefusesWhatTheChartDoesNotKnow(t *testing.T) {
 		"a yes or no that is a text":           {`crds: {enabled: "no"}`, "enabled"},
 		"a cluster domain that cannot be one":  {"clusterDomain: .local", "clusterDomain"},
 		"an unknown log format":                {"log: {format: xml}", "format"},
-		"a sampler image with an unknown key":  {"samplerImage: {digest: x}", "digest"},
+		"a sampler image with an unknown key":  {"samplerImage: {name: x}", "name"},
+		"a digest that is none":                {"image: {digest: latest}", "digest"},
+		"a registry that is a URL":             {"global: {imageRegistry: 'https://registry.example.com'}", "imageRegistry"},
+		"a pull secret that is only a name":    {"samplerImagePullSecrets: [registry]", "samplerImagePullSecrets"},
+		"a misspelt limit":                     {"resources: {limit: {memory: 1Gi}}", "limit"},
+		"a variable without a name":            {"extraEnv: [{value: x}]", "extraEnv"},
+		"a label that is not a text":           {"commonLabels: {a: 1}", "commonLabels"},
+		"a misspelt security context":          {"securityContext: {runAsuser: 1}", "runAsuser"},
+		"a misspelt toleration":                {"tolerations: [{keys: a}]", "keys"},
+		"an unknown affinity":                  {"affinity: {nodeafinity: {}}", "nodeafinity"},
+		"a spread over nothing":                {"topologySpreadConstraints: [{whenUnsatisfiable: DoNotSchedule}]", "topologyKey"},
+		"a budget that lets no pod go":         {"podDisruptionBudget: {maxUnavailable: 0}", "maxUnavailable"},
+		"a switch of budgets not there":        {"disruptionBudgets: {minAvailable: 1}", "minAvailable"},
 		"a pull secret without a name":         {"imagePullSecrets: [{}]", "name"},
 		"no replicas, so that nobody works":    {"replicas: 0", "replicas"},
 		"metrics settings that are not there":  {"metrics: {serviceMonitor: true}", "serviceMonitor"},
@@ -314,19 +321,20 @@ func admission(t *testing.T, objects []object) map[string]admissionregistrationv
 	return found
 }
 
-// An operator of some namespaces is no reason to refuse anything in the others.
-func TestAdmissionPoliciesAreForTheNamespacesOfTheOperator(t *testing.T) {
-	for values, want := range map[string][]string{
-		"":                                  nil,
-		"watchNamespaces: [team-a, team-b]": {"team-a", "team-b"},
-	} {
-		for _, o := range ofKind(render(t, values), "ValidatingAdmissionPolicyBinding") {
-			var got []string
+// A namespace that joins watchNamespaces brings what was written in it before, so
+// that has to be looked at, too. Without an operator nothing else would look at what
+// is written, so the policies stay.
+func TestAdmissionPoliciesAreForEveryNamespaceAndStay(t *testing.T) {
+	for _, values := range []string{"", "watchNamespaces: [team-a, team-b]"} {
+		objects := render(t, values)
+		for _, o := range ofKind(objects, "ValidatingAdmissionPolicyBinding") {
 			if match := as[admissionregistrationv1.ValidatingAdmissionPolicyBinding](t, o).Spec.MatchResources; match != nil {
-				got = match.NamespaceSelector.MatchExpressions[0].Values
+				t.Errorf("%q: %s leaves something out: %v", values, o.name(), match)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%q: %s is for namespaces (-want +got):\n%s", values, o.name(), diff)
+		}
+		for _, o := range append(ofKind(objects, "ValidatingAdmissionPolicy"), ofKind(objects, "ValidatingAdmissionPolicyBinding")...) {
+			if policy := text(o, "metadata", "annotations", "helm.sh/resource-policy"); policy != "keep" {
+				t.Errorf("%q: an uninstall would delete %s (resource policy %q)", values, o.key(), policy)
 			}
 		}
 	}

@@ -88,10 +88,15 @@ func as[T any](t *testing.T, o object) T {
 	return typed
 }
 
-// template runs `helm template` and returns what it prints, or its complaint.
-func template(t *testing.T, values string) (string, error) {
+// template runs `helm template` and returns what it prints, or its complaint. What
+// is set goes before values.
+func template(t *testing.T, values string, set ...string) (string, error) {
 	t.Helper()
-	return runHelm(t, values, "template")
+	command := []string{"template"}
+	for _, s := range set {
+		command = append(command, "--set", s)
+	}
+	return runHelm(t, values, command...)
 }
 
 // notes returns what a user reads after `helm install`.

@@ -51,18 +51,66 @@ app.kubernetes.io/component: manager
 {{- join "," $pairs }}
 {{- end }}
 
+{{- /* Labels of every object. Those of the chart stand, whatever commonLabels says. */ -}}
 {{- define "mcp-sampling-operator.labels" -}}
-app.kubernetes.io/name: {{ include "mcp-sampling-operator.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $own := dict
+  "app.kubernetes.io/name" (include "mcp-sampling-operator.name" .)
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
+{{- toYaml (merge $own (omit .Values.commonLabels "app.kubernetes.io/component")) }}
+{{- end }}
+
+{{- /* Labels of the manager's pods. */ -}}
+{{- define "mcp-sampling-operator.podLabels" -}}
+{{- $own := include "mcp-sampling-operator.selectorLabels" . | fromYaml }}
+{{- toYaml (merge $own .Values.podLabels .Values.commonLabels) }}
+{{- end }}
+
+{{- /* The field annotations of an object, on a line of its own, with those that it has by
+itself: (list $ (dict …)). Nothing where there are none. */ -}}
+{{- define "mcp-sampling-operator.annotations" -}}
+{{- $all := merge (dict) (index . 1) (index . 0).Values.commonAnnotations }}
+{{- if $all }}
+  annotations:
+    {{- toYaml $all | nindent 4 }}
+{{- end }}
+{{- end }}
+
+{{- /* The reference of an image: (list $ .Values.image). A registry for all takes the
+place of the one that the repository names; a digest that of the tag. */ -}}
+{{- define "mcp-sampling-operator.imageOf" -}}
+{{- $root := index . 0 }}
+{{- $image := index . 1 }}
+{{- $repository := $image.repository }}
+{{- with $root.Values.global.imageRegistry }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") }}
+{{- end }}
+{{- if $image.digest }}
+{{- printf "%s@%s" $repository $image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (default $root.Chart.AppVersion $image.tag) }}
+{{- end }}
 {{- end }}
 
 {{- define "mcp-sampling-operator.image" -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- include "mcp-sampling-operator.imageOf" (list . .Values.image) }}
 {{- end }}
 
 {{- define "mcp-sampling-operator.samplerImage" -}}
-{{- printf "%s:%s" .Values.samplerImage.repository (default .Chart.AppVersion .Values.samplerImage.tag) }}
+{{- include "mcp-sampling-operator.imageOf" (list . .Values.samplerImage) }}
+{{- end }}
+
+{{- /* Nine tenths of the manager's memory limit, for Go's runtime; nothing where there
+is no limit, or where somebody says it himself. */ -}}
+{{- define "mcp-sampling-operator.memoryLimit" -}}
+{{- $limit := dig "limits" "memory" "" (default dict .Values.resources) | toString }}
+{{- $unit := regexFind "[A-Za-z]*$" $limit }}
+{{- $factors := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 }}
+{{- $given := false }}
+{{- range .Values.extraEnv }}{{ if eq .name "GOMEMLIMIT" }}{{ $given = true }}{{ end }}{{ end }}
+{{- if and $limit (hasKey $factors $unit) (not $given) }}
+{{- mulf (trimSuffix $unit $limit | float64) (get $factors $unit) 0.9 | int64 }}
+{{- end }}
 {{- end }}
