@@ -2,10 +2,12 @@ package controllers
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +29,42 @@ type outcome struct {
 // and adds what came of something else.
 func (o outcome) and(other outcome) outcome {
 	return outcome{refusals: append(o.refusals, other.refusals...), err: errors.Join(o.err, other.err)}
+}
+
+// carryOut makes everything be there as the plan says. Most passes find that it is:
+// then nothing is built.
+func (r *ServerReconciler) carryOut(ctx context.Context, server *mcpv1alpha1.MCPServer, plan resolve.Plan) (outcome, error) {
+	var live *appsv1.Deployment
+	if server.Spec.Container != nil {
+		var err error
+		if live, err = r.deployment(ctx, server, resolve.ServerObject(server.Name)); err != nil {
+			return outcome{}, err
+		}
+	}
+	made := madeOf(server, plan, live)
+	if r.applier.Settled(ctx, server, made) {
+		return outcome{}, nil
+	}
+	objects, err := build.For(server, plan, r.opts.Build)
+	if err != nil {
+		return outcome{}, err
+	}
+	if err := objects.Keep(server, live, mcpv1alpha1.FieldOwner); err != nil {
+		return outcome{}, err
+	}
+	out := r.apply(ctx, server, objects)
+	if out.err == nil && len(out.refusals)+len(objects.Refusals) == 0 {
+		r.applier.Settle(server, made, len(objects.Apply))
+	}
+	return outcome{refusals: objects.Refusals}.and(out), nil
+}
+
+// madeOf names everything that the objects of a server depend on, but for what is
+// the same as long as the operator runs.
+func madeOf(server *mcpv1alpha1.MCPServer, plan resolve.Plan, live *appsv1.Deployment) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %q %s %v %v %s", server.UID, server.Generation, server.Annotations[mcpv1alpha1.AnnotationRestartedAt],
+		plan.Config.Hash(), plan.Secrets, plan.CABundles, build.Kept(server, live)))
+	return string(sum[:])
 }
 
 func (r *ServerReconciler) apply(ctx context.Context, server *mcpv1alpha1.MCPServer, objects build.Objects) outcome {

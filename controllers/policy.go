@@ -37,8 +37,13 @@ type PolicyReconciler struct {
 }
 
 // counting is how far two statuses of a policy are apart, at least, that differ in
-// how many of its servers have loaded it only.
-const counting = time.Second
+// how many of its servers have loaded it only; longer while some have not.
+func counting(s mcpv1alpha1.SamplingPolicyStatus) time.Duration {
+	if s.Targets.Programmed < s.Targets.Attached {
+		return 3 * time.Second
+	}
+	return time.Second
+}
 
 // Reconcile does one pass over the SamplingPolicies of the namespace of the
 // request, which has no name.
@@ -69,7 +74,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 			continue
 		}
 		next := status.Policy(status.PolicyInput{Policy: policy, Plan: plan, Servers: byName, Now: r.opts.now()})
-		if wait := counting - r.written.since(policy); wait > 0 && onlyCounts(policy.Status, next) {
+		if wait := counting(next) - r.written.since(policy); wait > 0 && onlyCounts(policy.Status, next) {
 			result = within(result, wait)
 			continue
 		}

@@ -98,14 +98,14 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		}
 		plan = r.plan(snap)
 	}
-	objects, err := r.build(ctx, snap.server, plan)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
 	// Before the pods that wait for it.
 	keyed := judge(r.sessionKey(ctx, snap.server))
 	r.given.remember(req.NamespacedName, plan)
-	applied := keyed.and(r.apply(ctx, snap.server, objects))
+	applied, err := r.carryOut(ctx, snap.server, plan)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	applied = keyed.and(applied)
 
 	kids, err := r.children(ctx, snap.server)
 	if err != nil {
@@ -118,7 +118,7 @@ func (r *ServerReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 
 	next := status.Server(status.ServerInput{
 		Server: snap.server, Plan: plan,
-		Refusals:         append(objects.Refusals, applied.refusals...),
+		Refusals:         applied.refusals,
 		ServerDeployment: kids.serverDeployment, SamplerDeployment: kids.samplerDeployment,
 		ServerPods: kids.serverPods, SamplerPods: kids.samplerPods,
 		Findings: findings, Now: r.opts.now(),
@@ -174,19 +174,6 @@ func (r *ServerReconciler) plan(snap *snapshot) resolve.Plan {
 	})
 }
 
-// build says what has to be there, given what there is.
-func (r *ServerReconciler) build(ctx context.Context, server *mcpv1alpha1.MCPServer, plan resolve.Plan) (build.Objects, error) {
-	objects, err := build.For(server, plan, r.opts.Build)
-	if err != nil || server.Spec.Container == nil {
-		return objects, err
-	}
-	live, err := r.deployment(ctx, server, resolve.ServerObject(server.Name))
-	if err != nil {
-		return build.Objects{}, err
-	}
-	return objects, objects.Keep(server, live, mcpv1alpha1.FieldOwner)
-}
-
 // children reads what the earlier passes have made and what became of it.
 func (r *ServerReconciler) children(ctx context.Context, server *mcpv1alpha1.MCPServer) (children, error) {
 	var out children
@@ -232,13 +219,26 @@ func (r *ServerReconciler) writeStatus(ctx context.Context, server *mcpv1alpha1.
 	earlier := server.Status
 	updated := server.DeepCopy()
 	updated.Status = next
-	changed, err := patchStatus(ctx, r.client, server, updated, equality.Semantic.DeepEqual(earlier, next))
+	same := equality.Semantic.DeepEqual(earlier, next)
+	if progresses(earlier, next) && r.written.since(server) < time.Second {
+		same = true // the next pass, which is soon, tells more
+	}
+	changed, err := patchStatus(ctx, r.client, server, updated, same)
 	if err != nil || !changed {
 		return err
 	}
 	r.written.remember(updated)
 	r.events.record(updated, serverEvents(earlier, next))
 	return nil
+}
+
+// progresses says whether a server that is not ready yet is only on its way to be.
+func progresses(earlier, next mcpv1alpha1.MCPServerStatus) bool {
+	return earlier.ObservedGeneration == next.ObservedGeneration && unsettled(next) != "" &&
+		equality.Semantic.DeepEqual(earlier.SamplingPolicy, next.SamplingPolicy) &&
+		slices.EqualFunc(earlier.Conditions, next.Conditions, func(a, b metav1.Condition) bool {
+			return a.Type == b.Type && (a.Status == b.Status && a.Reason == b.Reason || passes(a.Reason) && passes(b.Reason))
+		})
 }
 
 func (r *ServerReconciler) forget(key types.NamespacedName) {

@@ -16,7 +16,7 @@
 // not show is asked for once more as unstructured object, which
 // controller-runtime's client reads from the API server: the cache may be
 // restricted to labelled objects, and one without our labels is exactly what
-// must not be overwritten.
+// must not be overwritten. Of Services the cache must hold all.
 //
 // A field that is no longer said is removed, with one exception: a Deployment
 // that says no number of replicas any more keeps the one that it has.
@@ -27,8 +27,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -46,6 +48,7 @@ type Applier struct {
 
 	mu      sync.Mutex
 	applied map[types.NamespacedName]map[objectKey]record
+	settled map[types.NamespacedName]string
 }
 
 // objectKey tells objects of one owner apart.
@@ -60,6 +63,7 @@ type record struct {
 	uid     types.UID // of the object
 	fields  string    // hash of the fields that are ours
 	version string    // of the object, when the fields were seen last
+	gvk     schema.GroupVersionKind
 }
 
 // New returns an Applier that writes as fieldOwner.
@@ -68,7 +72,37 @@ func New(c client.Client, fieldOwner string) *Applier {
 		client:     c,
 		fieldOwner: client.FieldOwner(fieldOwner),
 		applied:    map[types.NamespacedName]map[objectKey]record{},
+		settled:    map[types.NamespacedName]string{},
 	}
+}
+
+// Settle notes that the count objects of an owner are all as they were applied, and
+// what they were made of. It is for Settled, and does nothing if one was left out.
+func (a *Applier) Settle(owner metav1.Object, madeOf string, count int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if name := nameOf(owner); len(a.applied[name]) == count {
+		a.settled[name] = madeOf
+	}
+}
+
+// Settled says whether applying the objects of an owner that are made of the same
+// would do nothing, without the work of making them.
+func (a *Applier) Settled(ctx context.Context, owner metav1.Object, madeOf string) bool {
+	a.mu.Lock()
+	settled := a.settled[nameOf(owner)] == madeOf
+	records := maps.Clone(a.applied[nameOf(owner)])
+	a.mu.Unlock()
+	if !settled {
+		return false
+	}
+	for key, last := range records {
+		live, err := a.cached(ctx, last.gvk, key.NamespacedName)
+		if err != nil || !metav1.IsControlledBy(live, owner) || !a.isAsApplied(owner, key, last.desired, live) {
+			return false
+		}
+	}
+	return true
 }
 
 // Apply makes each of objs as it says. Each must name owner as its controller.
@@ -192,15 +226,9 @@ func (a *Applier) isAsApplied(owner metav1.Object, key objectKey, desired string
 
 // get reads an object: from the cache, and if it is not there from the API server.
 func (a *Applier) get(ctx context.Context, gvk schema.GroupVersionKind, key types.NamespacedName) (client.Object, error) {
-	typed, err := a.client.Scheme().New(gvk)
-	if err != nil {
-		return nil, err
-	}
-	cached, ok := typed.(client.Object)
-	if !ok {
-		return nil, fmt.Errorf("%s has no metadata", gvk)
-	}
-	if err := a.client.Get(ctx, key, cached); !apierrors.IsNotFound(err) {
+	cached, err := a.cached(ctx, gvk, key)
+	if !apierrors.IsNotFound(err) || gvk == serviceKind {
+		// Of Services the cache holds all.
 		return cached, err
 	}
 	direct := &unstructured.Unstructured{}
@@ -209,6 +237,21 @@ func (a *Applier) get(ctx context.Context, gvk schema.GroupVersionKind, key type
 		return nil, err
 	}
 	return direct, nil
+}
+
+var serviceKind = corev1.SchemeGroupVersion.WithKind("Service")
+
+// cached reads an object from the cache only.
+func (a *Applier) cached(ctx context.Context, gvk schema.GroupVersionKind, key types.NamespacedName) (client.Object, error) {
+	typed, err := a.client.Scheme().New(gvk)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := typed.(client.Object)
+	if !ok {
+		return nil, fmt.Errorf("%s has no metadata", gvk)
+	}
+	return object, a.client.Get(ctx, key, object)
 }
 
 // write applies one object and remembers what it looks like now.
@@ -230,6 +273,7 @@ func (a *Applier) write(ctx context.Context, owner metav1.Object, s *step) error
 	}
 	a.remember(owner, s.key, record{
 		desired: s.desired, uid: object.GetUID(), fields: a.fieldsOf(object), version: object.GetResourceVersion(),
+		gvk: object.GroupVersionKind(),
 	})
 	return nil
 }
@@ -290,6 +334,7 @@ func (a *Applier) Forget(owner types.NamespacedName) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.applied, owner)
+	delete(a.settled, owner)
 }
 
 func (a *Applier) last(owner metav1.Object, key objectKey) (record, bool) {

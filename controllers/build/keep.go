@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -74,6 +75,18 @@ func (o *Objects) Keep(server *mcpv1alpha1.MCPServer, live *appsv1.Deployment, o
 		}
 	}
 	return nil
+}
+
+// Kept names everything of a server's Deployment that Keep depends on.
+func Kept(server *mcpv1alpha1.MCPServer, live *appsv1.Deployment) string {
+	if live == nil {
+		return ""
+	}
+	kept := live.Annotations[annotationSpec] + " " + live.Annotations[annotationTemplate]
+	if _, made := live.Annotations[annotationSpec]; !made {
+		kept = live.ResourceVersion + strconv.FormatInt(server.Status.ObservedGeneration, 10)
+	}
+	return kept
 }
 
 // sameSpec says whether a Deployment was made for what the user wants now.
