@@ -16,8 +16,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export CLUSTER=${CLUSTER:-own} CLUSTER_NAME=${CLUSTER_NAME:-e2e}
 cache=${MCP_SAMPLING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mcp-sampling-operator}
-servers=(summarizer-go summarizer-fastmcp small-model)
-[[ ${E2E_SMALL_MODEL:-} != skip ]] || servers=(summarizer-go summarizer-fastmcp)
+servers=(summarizer-go summarizer-fastmcp server-everything small-model)
+[[ ${E2E_SMALL_MODEL:-} != skip ]] || servers=(summarizer-go summarizer-fastmcp server-everything)
 
 say() { printf '=== e2e [%3d s] %s\n' "$SECONDS" "$*"; }
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; }

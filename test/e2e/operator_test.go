@@ -30,6 +30,7 @@ func TestOperator(t *testing.T) {
 			run  func(*testing.T)
 		}{
 			// The longest come first, so that none of them is left over at the end.
+			{"examples do what their READMEs say", testExamples},
 			{"a Service of every type", testServicesOfEveryType},
 			{"who may call a sampler", testAccessFrom},
 			{"a node is drained under calls", testEvictions},
@@ -40,7 +41,6 @@ func TestOperator(t *testing.T) {
 			{"a server that may resolve names only", testServerEgress},
 			{"only its samplers reach a server", testOnlySamplersReachServers},
 			{"servers of every SDK get their answers", testEverySDK},
-			{"the real small model answers", testRealModel},
 			{"what cannot work is refused", testRefusals},
 			{"without a policy there is no sampling", testNoPolicy},
 			{"a caller's own model comes first if asked", testFallback},

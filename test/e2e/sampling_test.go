@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -167,33 +166,6 @@ func testEverySDK(t *testing.T) {
 			}
 		})
 	}
-}
-
-// The quickstart as it is, with the real small model.
-func testRealModel(t *testing.T) {
-	if os.Getenv("E2E_SMALL_MODEL") == "skip" {
-		t.Log("SKIPPED: E2E_SMALL_MODEL says so")
-		return
-	}
-	s := newSpace(t)
-	for _, file := range []string{"model.yaml", "summarizer-go.yaml", "policy.yaml"} {
-		data, err := os.ReadFile("../../examples/quickstart/" + file)
-		must(t, err)
-		text := strings.ReplaceAll(string(data), "namespace: mcp-demo", "namespace: "+s.name)
-		text = strings.ReplaceAll(text, "localhost/", strings.TrimSuffix(image("", ""), ":"))
-		_, err = s.kubectl(t.Context(), text, "apply", "-n", s.name, "-f", "-")
-		must(t, err)
-	}
-	server := &mcpv1alpha1.MCPServer{ObjectMeta: metav1.ObjectMeta{Name: "summarizer-go"}}
-	s.await(t, server, wantCondition{conditionType: mcpv1alpha1.ConditionReady, status: metav1.ConditionTrue, reason: mcpv1alpha1.ReasonReady},
-		wantCondition{conditionType: mcpv1alpha1.ConditionSamplingReady, status: metav1.ConditionTrue})
-	answer, err := s.dial(t, server).call(t.Context(), "summarize", "The harbour of Bergen burned down in 1702. Merchants paid for new wooden houses on the old foundations.")
-	must(t, err)
-	said, model, found := strings.Cut(answer, "\n\n(model: ")
-	if !found || len(strings.Fields(said)) < 3 || !strings.Contains(model, "smollm2") || strings.Contains(said, "fake") {
-		t.Errorf("the tool's result is %q, want some words of the small model", answer)
-	}
-	t.Logf("the small model said: %s", said)
 }
 
 // Without a policy nothing is declared, so that the server sees a caller that

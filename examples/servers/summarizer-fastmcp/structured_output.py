@@ -2,8 +2,7 @@
 
 `read_invoice` gives `ctx.sample` the type that it wants. FastMCP offers the model a
 tool named `final_response` with the schema of that type, insists that it is called
-(tool choice "required"), and checks the arguments: what does not fit goes back to the
-model with what is wrong.
+(tool choice "required"), and checks the arguments.
 """
 
 from datetime import date
