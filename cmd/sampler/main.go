@@ -41,7 +41,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), bridgeCommand(), installCommand())
+	root.AddCommand(serveCommand(), bridgeCommand(), installCommand(), selftestCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

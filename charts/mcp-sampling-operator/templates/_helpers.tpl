@@ -114,3 +114,31 @@ is no limit, or where somebody says it himself. */ -}}
 {{- mulf (trimSuffix $unit $limit | float64) (get $factors $unit) 0.9 | int64 }}
 {{- end }}
 {{- end }}
+
+{{- /* Where `helm test` works: a namespace that the operator looks at. */ -}}
+{{- define "mcp-sampling-operator.testNamespace" -}}
+{{- $watched := .Values.watchNamespaces }}
+{{- if or (not $watched) (has .Release.Namespace $watched) }}
+{{- .Release.Namespace }}
+{{- else }}
+{{- first $watched }}
+{{- end }}
+{{- end }}
+
+{{- define "mcp-sampling-operator.testName" -}}
+{{- printf "helm-test-%s" (include "mcp-sampling-operator.fullname" .) }}
+{{- end }}
+
+{{- /* Metadata of an object of `helm test`: (list $ NAME WEIGHT). What is made first
+goes as soon as the test has ended, well or not; a pod that failed stays, with its log. */ -}}
+{{- define "mcp-sampling-operator.testMetadata" -}}
+{{- $root := index . 0 -}}
+metadata:
+  name: {{ index . 1 }}
+  namespace: {{ include "mcp-sampling-operator.testNamespace" $root }}
+  labels:
+    {{- include "mcp-sampling-operator.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: test
+  {{- include "mcp-sampling-operator.annotations" (list $root (dict
+    "helm.sh/hook" "test" "helm.sh/hook-weight" (index . 2) "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded")) }}
+{{- end }}
