@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -150,6 +151,15 @@ func testUninstall(t *testing.T) {
 		if !strings.Contains(out, kind+"."+mcpv1alpha1.GroupVersion.Group) {
 			t.Errorf("helm uninstall does not say that it keeps the CRD of %s:\n%s", kind, out)
 		}
+	}
+	// What is written meanwhile the next operator carries out. That it takes the
+	// policies on the upgrade shows.
+	var policies admissionregistrationv1.ValidatingAdmissionPolicyList
+	var bindings admissionregistrationv1.ValidatingAdmissionPolicyBindingList
+	ours := client.MatchingLabels{"app.kubernetes.io/instance": helmRelease}
+	must(t, errors.Join(s.client.List(t.Context(), &policies, ours), s.client.List(t.Context(), &bindings, ours)))
+	if len(policies.Items) != 2 || len(bindings.Items) != 2 {
+		t.Errorf("%d admission policies and %d bindings are left, want 2 of each", len(policies.Items), len(bindings.Items))
 	}
 	eventually(t, patience, "the end of the manager", func(ctx context.Context) error {
 		var deployments appsv1.DeploymentList
