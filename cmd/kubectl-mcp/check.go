@@ -118,7 +118,7 @@ func check(cmd *cobra.Command, f *checkFlags) error {
 		return err
 	}
 	if report.Outcome == explain.Refused {
-		return errRefused
+		return errNo
 	}
 	return nil
 }

@@ -50,13 +50,13 @@ var bans = map[string]ban{
 		},
 		why: "the manager has rights in the cluster, so it calls neither models nor servers of users: that is for the samplers, which have no rights",
 	},
-	"the plugin decides without asking anybody": {
+	"the plugin decides without asking a model": {
 		packages: "./cmd/kubectl-mcp/...",
 		deps: []string{
 			"github.com/openai", "github.com/anthropics", "google.golang.org/genai", "github.com/mark3labs/mcp-go", "github.com/redis",
-			sampler + "/engine", sampler + "/limits", sampler + "/provider", sampler + "/proxy", sampler + "/resident",
+			sampler + "/engine", sampler + "/limits", sampler + "/provider/", sampler + "/proxy", sampler + "/resident",
 		},
-		why: "users download it, so it must stay small, and what it says about a policy needs the rules and no client of a model",
+		why: "users download it, and what it says about a policy or a record needs their types and no client of a model",
 	},
 	"controllers share only plain types with the data plane": {
 		packages: "./controllers/...",
@@ -127,7 +127,7 @@ func matches(paths []string, dep string) bool {
 			first, _, _ := strings.Cut(dep, "/")
 			return strings.Contains(first, ".")
 		}
-		return dep == path || strings.HasPrefix(dep, path+"/")
+		return dep == path || strings.HasPrefix(dep, strings.TrimSuffix(path, "/")+"/")
 	})
 }
 

@@ -167,8 +167,12 @@ func callerHeader(out, server http.Header, s *session) {
 	}
 	removeHopByHop(out)
 	out.Del(headerHop)
+	out.Del(wire.HeaderAudit)
 	if _, named := out[wire.HeaderSession]; named {
 		setSession(out, s.name)
+		if s.digest != "" {
+			out.Set(wire.HeaderAudit, s.digest)
+		}
 	}
 }
 

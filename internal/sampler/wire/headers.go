@@ -10,6 +10,9 @@ import (
 const (
 	HeaderSession = "Mcp-Session-Id"
 	HeaderVersion = "Mcp-Protocol-Version"
+	// HeaderAudit is the sampler's own: by what name audit records know the session
+	// that a response names.
+	HeaderAudit = "Mcp-Sampling-Session"
 	// HeaderMethod and HeaderName repeat what a request of the stateless era is
 	// and is for.
 	HeaderMethod = "Mcp-Method"
