@@ -184,11 +184,11 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	g.Go(serve(callers, s.mcp))
 	g.Go(serve(admin, s.admin))
-	scraped := "off"
+	scraped, endScrapes := "off", func() {}
 	if s.metrics != nil {
 		scraped = s.metrics.Addr().String()
 		metrics := s.besideCallers(s.metrics, s.metricsHandler())
-		defer metrics.Close()
+		endScrapes = func() { _ = metrics.Close() }
 		g.Go(serve(metrics, s.metrics))
 	}
 	g.Go(func() error {
@@ -209,6 +209,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop()
 	s.live.close()
 	_ = admin.Close()
+	endScrapes()
 	return g.Wait()
 }
 
