@@ -56,6 +56,16 @@ images: ## Build the container images with docker, or with buildah where no dock
 sizes: ## Print sizes of images and CRDs, and the memory of an idle sampler, beside their limits
 	@hack/sizes.sh
 
+##@ Documentation
+
+.PHONY: docs
+docs: ## Build the site from docs/ into dist/site; a link that leads nowhere fails
+	@hack/docs.sh
+
+.PHONY: docs-serve
+docs-serve: ## Build it and serve it at http://127.0.0.1:8099 (PORT)
+	@hack/docs.sh --serve
+
 ##@ Test
 
 .PHONY: test
