@@ -69,7 +69,7 @@ docs-serve: ## Build it and serve it at http://127.0.0.1:8099 (PORT)
 ##@ Test
 
 .PHONY: test
-test: ## Everything: unit, API server, chart, data plane, peers, end to end (installs what it needs)
+test: ## Everything: unit, API server, chart, docs, data plane, peers, end to end (installs what it needs)
 	@hack/test.sh all
 
 .PHONY: test-unit
@@ -83,6 +83,10 @@ test-api: ## Only what needs a real API server and etcd
 .PHONY: test-chart
 test-chart: ## Only the Helm chart (go test ./test/chart -update rewrites the golden files)
 	@hack/test.sh chart
+
+.PHONY: test-docs
+test-docs: ## Only the documentation: the site builds, and loads nothing from elsewhere
+	@hack/test.sh docs
 
 .PHONY: test-dataplane
 test-dataplane: ## Only the sampler against MCP servers and callers of other makers

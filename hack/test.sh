@@ -5,6 +5,7 @@
 #   hack/test.sh unit        what needs nothing but Go, with the race detector
 #   hack/test.sh api         what needs a real API server and etcd
 #   hack/test.sh chart       the Helm chart, with the real helm
+#   hack/test.sh docs        the site, built from docs/
 #   hack/test.sh dataplane   the sampler against servers and callers of other makers
 #   hack/test.sh peers       the same with their own programs and conformance suites
 #   hack/test.sh e2e         the product on a real cluster
@@ -67,12 +68,12 @@ packages() {
 	all=$(go list ./... | grep -v "^$module/test/e2e")
 	api=$(go list -test -f '{{if .ForTest}}{{.ForTest}} {{join .Deps " "}}{{end}}' ./... |
 		awk '/ sigs.k8s.io\/controller-runtime\/pkg\/envtest/ {print $1}' | sort -u | grep -v "^$module/test/e2e" || true)
-	local chart="^$module/test/chart" dataplane="^$module/(test/dataplane|examples)(/|$)" peers="^$module/test/peers"
+	local chart="^$module/test/chart" site="^$module/test/docs/site" dataplane="^$module/(test/dataplane|examples)(/|$)" peers="^$module/test/peers"
 	case $1 in
 	api) echo "$api" ;;
 	chart) grep -E "$chart" <<<"$all" ;;
 	dataplane) grep -E "$dataplane" <<<"$all" ;;
-	unit) grep -vE -e "$chart" -e "$dataplane" -e "$peers" <<<"$all" | grep -vxF -f <(echo "${api:-none}") ;;
+	unit) grep -vE -e "$chart" -e "$site" -e "$dataplane" -e "$peers" <<<"$all" | grep -vxF -f <(echo "${api:-none}") ;;
 	esac
 }
 
@@ -121,6 +122,12 @@ phase_chart() {
 	fi
 	# Not cached: go test does not see that helm or kustomize read the chart.
 	go test -count=1 -timeout 10m ./test/chart/...
+}
+
+phase_docs() {
+	hack/python.sh hack/docs/requirements.txt >/dev/null # the slow part of it
+	# Not cached: go test does not see the pages.
+	go test -count=1 -timeout 10m ./test/docs/site
 }
 
 phase_dataplane() {
@@ -182,8 +189,8 @@ finish() {
 }
 
 case ${1:-} in
-all) trap finish EXIT && run unit api chart dataplane peers e2e ;;
-unit | api | chart | dataplane | peers | e2e) trap finish EXIT && run "$1" ;;
+all) trap finish EXIT && run unit api chart docs dataplane peers e2e ;;
+unit | api | chart | docs | dataplane | peers | e2e) trap finish EXIT && run "$1" ;;
 -h | --help) usage ;;
 *) usage && exit 2 ;;
 esac

@@ -33,6 +33,7 @@ func TestOperator(t *testing.T) {
 			// The longest come first, so that none of them is left over at the end.
 			{"examples do what their READMEs say", testExamples},
 			{"a Service of every type", testServicesOfEveryType},
+			{"the first three pages, word by word", testFirstPages},
 			{"who may call a sampler", testAccessFrom},
 			{"a node is drained under calls", testEvictions},
 			{"a server over stdio", testStdioServer},
@@ -67,6 +68,7 @@ func TestOperator(t *testing.T) {
 			{"a folder of the node is refused", testPodSecurity},
 			{"a server is scaled", testScale},
 			{"a tenant uses what he has a right to", testTenant},
+			{"the page for tenants, word by word", testTenantsPage},
 			{"servers that other operators run", testOtherOperators},
 			{"only the operator reaches admin ports", testOnlyTheOperatorReachesAdminPorts},
 			{"of the manager only metrics are reached", testManagersPorts},
