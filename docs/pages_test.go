@@ -21,8 +21,8 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 )
 
-// pages are the documents that are written by hand.
-func pages(t *testing.T) map[string]string {
+// pagesOf returns the documents that are written by hand.
+func pagesOf(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for _, pattern := range []string{"../*.md", "*.md", "decisions/*.md", "../examples/*/*.md", "../hack/cluster/*.md"} {
@@ -57,8 +57,8 @@ func blocks(page, language string) []string {
 
 func TestYAMLBlocksAreWhatTheOperatorTakes(t *testing.T) {
 	checked := 0
-	for _, file := range slices.Sorted(maps.Keys(pages(t))) {
-		for _, block := range blocks(pages(t)[file], "yaml") {
+	for _, file := range slices.Sorted(maps.Keys(pagesOf(t))) {
+		for _, block := range blocks(pagesOf(t)[file], "yaml") {
 			for document := range strings.SplitSeq(block, "\n---\n") {
 				if problem := checkDocument(document); problem != "" {
 					t.Errorf("%s: %s in this block:\n%s", file, problem, document)
@@ -216,7 +216,7 @@ func unknownKey(at string, block, known map[string]any) string {
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 func TestLinksLeadSomewhere(t *testing.T) {
-	all := pages(t)
+	all := pagesOf(t)
 	for _, file := range slices.Sorted(maps.Keys(all)) {
 		for _, m := range link.FindAllStringSubmatch(fence.ReplaceAllString(all[file], ""), -1) {
 			if strings.Contains(m[1], "://") {
@@ -264,7 +264,7 @@ func TestCommandsNameWhatIsThere(t *testing.T) {
 	for _, m := range makeTarget.FindAllStringSubmatch(read(t, "../Makefile"), -1) {
 		targets = append(targets, m[1])
 	}
-	all := pages(t)
+	all := pagesOf(t)
 	for _, file := range slices.Sorted(maps.Keys(all)) {
 		for _, m := range makeCommand.FindAllStringSubmatch(all[file], -1) {
 			for target := range strings.FieldsSeq(m[1]) {

@@ -19,7 +19,7 @@ func TestPagesThatApplyAlsoWait(t *testing.T) {
 			conditions[value] = true
 		}
 	}
-	all, found := pages(t), 0
+	all, found := pagesOf(t), 0
 	for _, file := range slices.Sorted(maps.Keys(all)) {
 		for _, m := range waitsFor.FindAllStringSubmatch(all[file], -1) {
 			found++
