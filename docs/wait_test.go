@@ -31,7 +31,7 @@ func TestPagesThatApplyAlsoWait(t *testing.T) {
 			}
 		}
 		for _, block := range blocks(all[file], "sh") {
-			waits := waitsFor.MatchString(block) || strings.Contains(block, "kubectl rollout status") || strings.Contains(block, "/namespace.yaml")
+			waits := waitsFor.MatchString(block) || strings.Contains(block, "kubectl rollout status")
 			if strings.Contains(block, "kubectl apply -f") && !waits {
 				t.Errorf("%s applies and does not wait, in this block:\n%s", file, block)
 			}
