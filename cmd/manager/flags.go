@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
@@ -30,6 +31,8 @@ type options struct {
 	operatorNamespace       string
 	operatorSelector        map[string]string
 	podSecurity             string
+	metricsFrom             string
+	otlp                    otlpOptions
 	metricsAddress          string
 	healthAddress           string
 	pprofAddress            string
@@ -41,6 +44,7 @@ type options struct {
 	kubeconfig              string
 
 	level slog.Level
+	peers []networkingv1.NetworkPolicyPeer
 }
 
 // parse reads the flags. Help goes to out and is pflag.ErrHelp.
@@ -59,6 +63,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.StringVar(&o.operatorNamespace, "operator-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the manager's own pods, from which samplers may be asked how they are; by default $POD_NAMESPACE")
 	fs.StringToStringVar(&o.operatorSelector, "operator-selector", nil, "labels of the manager's own pods there, as key=value,…; by default any pod of that namespace")
 	fs.StringVar(&o.podSecurity, "pod-security", string(build.PodSecurityBaseline), "the Pod Security level that all pods of MCPServers are held to, whatever their namespaces allow: privileged, baseline or restricted")
+	fs.StringVar(&o.metricsFrom, "metrics-from", defaultMetricsFrom, "who may read the metrics of samplers where --network-policies holds: a list of peers as in a NetworkPolicy, as JSON; [] lets nobody")
+	o.otlp.add(fs)
 	fs.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "where metrics are served over HTTP; 0 serves none")
 	fs.StringVar(&o.healthAddress, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served; 0 serves none")
 	fs.StringVar(&o.pprofAddress, "pprof-bind-address", "", "where profiles of the manager are served, for example 127.0.0.1:6060; by default nowhere")
@@ -124,6 +130,10 @@ func (o *options) check() error {
 	default:
 		problems = append(problems, fmt.Errorf("--pod-security is %q: write privileged, baseline or restricted", o.podSecurity))
 	}
+	if err := o.readMetricsFrom(); err != nil {
+		problems = append(problems, err)
+	}
+	problems = append(problems, o.otlp.check())
 	if err := o.level.UnmarshalText([]byte(o.logLevel)); err != nil {
 		problems = append(problems, fmt.Errorf("--log-level is %q: write debug, info, warn or error", o.logLevel))
 	}
@@ -140,9 +150,12 @@ func (o *options) sealing(log *slog.Logger) *build.NetworkPolicies {
 		return nil
 	case o.operatorNamespace == "":
 		log.Warn("samplers let everybody ask how they are: --operator-namespace does not say where the manager runs")
-		return &build.NetworkPolicies{}
+		return &build.NetworkPolicies{MetricsFrom: o.peers}
 	default:
-		return &build.NetworkPolicies{Operator: &build.Peer{Namespace: o.operatorNamespace, Labels: o.operatorSelector}}
+		return &build.NetworkPolicies{
+			Operator:    &build.Peer{Namespace: o.operatorNamespace, Labels: o.operatorSelector},
+			MetricsFrom: o.peers,
+		}
 	}
 }
 

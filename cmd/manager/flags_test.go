@@ -29,6 +29,19 @@ func TestFlags(t *testing.T) {
 		"an unknown Pod Security level":     {args: []string{"--sampler-image=x", "--pod-security=strict"}, wantErr: "write privileged, baseline or restricted"},
 		"a selector that cannot be":         {args: []string{"--sampler-image=x", "--operator-selector=a b=c"}, wantErr: "--operator-selector"},
 		"a namespace of its own":            {args: []string{"--sampler-image=x", "--operator-namespace=ops", "--operator-selector=app=manager,tier=ops"}},
+		"nobody may scrape":                 {args: []string{"--sampler-image=x", "--metrics-from=[]"}},
+		"scrapers that are no list":         {args: []string{"--sampler-image=x", "--metrics-from=monitoring"}, wantErr: "write a list of peers as in a NetworkPolicy"},
+		"a scraper with an unknown key":     {args: []string{"--sampler-image=x", `--metrics-from=[{"namespace":"x"}]`}, wantErr: `unknown field "namespace"`},
+		"a scraper that is nobody":          {args: []string{"--sampler-image=x", `--metrics-from=[{}]`}, wantErr: "peer 1 names nobody"},
+		"a scraper of two kinds":            {args: []string{"--sampler-image=x", `--metrics-from=[{"podSelector":{},"ipBlock":{"cidr":"10.0.0.0/8"}}]`}, wantErr: "write two peers"},
+		"a scraper that cannot be selected": {args: []string{"--sampler-image=x", `--metrics-from=[{"podSelector":{"matchExpressions":[{"key":"a","operator":"Is"}]}}]`}, wantErr: "--metrics-from: peer 1"},
+		"two lists of scrapers":             {args: []string{"--sampler-image=x", `--metrics-from=[][]`}, wantErr: "something follows the list"},
+		"a collector":                       {args: []string{"--sampler-image=x", "--otlp-endpoint=http://c:4318", "--otlp-signals=traces", "--otlp-traces-ratio=0.25"}},
+		"a collector without a scheme":      {args: []string{"--sampler-image=x", "--otlp-endpoint=c:4318"}, wantErr: "write one like http://"},
+		"a collector with a password":       {args: []string{"--sampler-image=x", "--otlp-endpoint=http://a:b@c:4318"}, wantErr: "credentials belong into a collector"},
+		"more traces than there are":        {args: []string{"--sampler-image=x", "--otlp-traces-ratio=2"}, wantErr: "write a number from 0 to 1"},
+		"a ratio that is no number":         {args: []string{"--sampler-image=x", "--otlp-traces-ratio=NaN"}, wantErr: "write a number from 0 to 1"},
+		"an unknown signal":                 {args: []string{"--sampler-image=x", "--otlp-signals=profiles"}, wantErr: "write traces, metrics or logs"},
 		"an unknown log level":              {args: []string{"--sampler-image=x", "--log-level=loud"}, wantErr: "write debug, info, warn or error"},
 		"an unknown log format":             {args: []string{"--sampler-image=x", "--log-format=xml"}, wantErr: "write json or text"},
 		"something that is no flag":         {args: []string{"--sampler-image=x", "run"}, wantErr: `unexpected argument "run"`},
@@ -51,7 +64,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if _, err := parse([]string{"--help"}, &out); !errors.Is(err, pflag.ErrHelp) {
 		t.Fatalf("error %v, want that of help", err)
 	}
-	for _, flag := range []string{"sampler-image", "sampler-image-pull-policy", "sampler-image-pull-secrets", "namespaces", "cluster-domain", "network-policies", "operator-namespace", "operator-selector", "pod-security", "metrics-bind-address",
+	for _, flag := range []string{"sampler-image", "sampler-image-pull-policy", "sampler-image-pull-secrets", "namespaces", "cluster-domain", "network-policies", "operator-namespace", "operator-selector", "pod-security", "metrics-from", "otlp-endpoint", "otlp-traces-ratio", "otlp-signals", "metrics-bind-address",
 		"health-probe-bind-address", "leader-elect", "leader-election-namespace", "log-level", "log-format", "version", "kubeconfig"} {
 		if !strings.Contains(out.String(), "--"+flag+" ") {
 			t.Errorf("help does not name --%s", flag)

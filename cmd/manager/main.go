@@ -94,6 +94,7 @@ func run(ctx context.Context, opts options, logger *slog.Logger) error {
 			NetworkPolicies:         opts.sealing(logger),
 			PodSecurity:             build.PodSecurity(opts.podSecurity),
 			NoDisruptionBudgets:     !opts.disruptionBudgets,
+			OTLP:                    opts.otlp.build(),
 		},
 		ClusterDomain: opts.clusterDomain,
 	})

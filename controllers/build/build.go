@@ -32,8 +32,10 @@ const (
 	ServerContainer = "server"
 	// SamplerContainer is the name of the sampler's container.
 	SamplerContainer = "sampler"
-	// AdminPort is where a sampler serves probes, metrics and its report.
+	// AdminPort is where a sampler serves probes and its report.
 	AdminPort int32 = 9090
+	// MetricsPort is where a sampler serves its metrics.
+	MetricsPort int32 = 9464
 	// ServicePort is the port of the Service that callers use.
 	ServicePort int32 = 80
 
@@ -58,6 +60,8 @@ type Options struct {
 	NoDisruptionBudgets bool
 	// PodSecurity is the level that pods are held to.
 	PodSecurity PodSecurity
+	// OTLP is where samplers send what they measure; nil sends nothing.
+	OTLP *OTLP
 }
 
 // Object is the name of something in the cluster, with its type.
@@ -90,7 +94,9 @@ func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (Object
 	}
 	out.Apply = append(out.Apply, configMap, callersService(server), peersService(server))
 	// Before the pods that they are about.
-	out.addGuards(server, opts)
+	if err := out.addGuards(server, opts); err != nil {
+		return Objects{}, err
+	}
 
 	if server.Spec.Container == nil {
 		name := nameOf(server, resolve.ServerObject(server.Name))
@@ -109,28 +115,34 @@ func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (Object
 
 // addGuards adds what keeps others away from the pods, and drains from taking all
 // of them at once.
-func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, opts Options) {
+func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, opts Options) error {
 	for _, part := range []struct {
 		name      string
 		component map[string]string
 		there     bool // whether the operator runs these pods
 		replicas  *int32
-		policy    func() *networkingv1ac.NetworkPolicyApplyConfiguration
+		policy    func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error)
 	}{
 		{
 			SamplerObject(server.Name), samplerLabels, true, new(resolve.SamplerReplicas(server)),
-			func() *networkingv1ac.NetworkPolicyApplyConfiguration {
+			func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
 				return samplerNetworkPolicy(server, *opts.NetworkPolicies)
 			},
 		},
 		{
 			resolve.ServerObject(server.Name), serverLabels, server.Spec.Container != nil, server.Spec.Replicas,
-			func() *networkingv1ac.NetworkPolicyApplyConfiguration { return serverNetworkPolicy(server) },
+			func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
+				return serverNetworkPolicy(server), nil
+			},
 		},
 	} {
 		name := nameOf(server, part.name)
 		if part.there && opts.NetworkPolicies != nil {
-			o.Apply = append(o.Apply, part.policy())
+			policy, err := part.policy()
+			if err != nil {
+				return err
+			}
+			o.Apply = append(o.Apply, policy)
 		} else {
 			o.Unwanted = append(o.Unwanted, &networkingv1.NetworkPolicy{ObjectMeta: name})
 		}
@@ -140,6 +152,7 @@ func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, opts Options) {
 			o.Unwanted = append(o.Unwanted, &policyv1.PodDisruptionBudget{ObjectMeta: name})
 		}
 	}
+	return nil
 }
 
 func nameOf(server *mcpv1alpha1.MCPServer, name string) metav1.ObjectMeta {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,7 +23,12 @@ import (
 
 var options = build.Options{
 	SamplerImage: "example.com/sampler:v1", SamplerImagePullPolicy: corev1.PullIfNotPresent,
-	NetworkPolicies: &build.NetworkPolicies{Operator: &build.Peer{Namespace: "operators", Labels: map[string]string{"app": "manager"}}},
+	NetworkPolicies: &build.NetworkPolicies{
+		Operator: &build.Peer{Namespace: "operators", Labels: map[string]string{"app": "manager"}},
+		MetricsFrom: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &metav1.LabelSelector{
+			MatchLabels: map[string]string{corev1.LabelMetadataName: "monitoring"},
+		}}},
+	},
 }
 
 // result is what a golden file shows.

@@ -198,6 +198,7 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 			"--config", path.Join(ConfigDir, ConfigKey),
 			"--listen", fmt.Sprintf(":%d", resolve.SamplerPort),
 			"--admin-listen", fmt.Sprintf(":%d", AdminPort),
+			"--metrics-listen", fmt.Sprintf(":%d", MetricsPort),
 			// An address alone, which may be one of IPv6: the sampler takes the
 			// port from sessions.replicas.
 			"--advertise", "$("+podIPEnv+")",
@@ -207,6 +208,7 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 		WithPorts(
 			corev1ac.ContainerPort().WithName("mcp").WithProtocol(corev1.ProtocolTCP).WithContainerPort(resolve.SamplerPort),
 			corev1ac.ContainerPort().WithName("admin").WithProtocol(corev1.ProtocolTCP).WithContainerPort(AdminPort),
+			corev1ac.ContainerPort().WithName("metrics").WithProtocol(corev1.ProtocolTCP).WithContainerPort(MetricsPort),
 		).
 		WithReadinessProbe(adminProbe("/readyz").WithPeriodSeconds(2).WithFailureThreshold(3)).
 		WithLivenessProbe(adminProbe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(3).WithTimeoutSeconds(5)).
@@ -214,6 +216,9 @@ func samplerContainer(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Opt
 		WithVolumeMounts(samplerMounts(plan)...)
 	if opts.SamplerImagePullPolicy != "" {
 		out.WithImagePullPolicy(opts.SamplerImagePullPolicy)
+	}
+	if opts.OTLP != nil {
+		out.WithEnv(opts.OTLP.env(server)...)
 	}
 	resources := server.Spec.Sampler.Resources
 	if resources == nil {

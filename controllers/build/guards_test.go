@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	stdcmp "cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -217,6 +219,7 @@ func TestNetworkPolicies(t *testing.T) {
 		access                             mcpv1alpha1.Access
 		opts                               *build.NetworkPolicies
 		wantCallers, wantAdmin, wantEgress string
+		wantScrapes                        string // nobody may, if it is empty
 	}{
 		"by default": {
 			opts:        &build.NetworkPolicies{Operator: &build.Peer{Namespace: "ops", Labels: map[string]string{"app": "manager"}}},
@@ -233,6 +236,17 @@ func TestNetworkPolicies(t *testing.T) {
 			wantCallers: `[{"namespaceSelector":{"matchExpressions":[{"key":"tier","operator":"In","values":["x","y"]}],"matchLabels":{"team":"a"}}},` + peers + `]`,
 			wantAdmin:   `null`, wantEgress: `null`,
 		},
+		"two may scrape": {
+			opts: &build.NetworkPolicies{MetricsFrom: []networkingv1.NetworkPolicyPeer{
+				{
+					NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "ops"}},
+					PodSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"app": "prometheus"}},
+				},
+				{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8"}},
+			}},
+			wantCallers: `[{"podSelector":{}},` + peers + `]`, wantAdmin: `null`, wantEgress: `null`,
+			wantScrapes: `[{"ports":[{"port":9464,"protocol":"TCP"}],"from":[{"namespaceSelector":{"matchLabels":{"team":"ops"}},"podSelector":{"matchLabels":{"app":"prometheus"}}},{"ipBlock":{"cidr":"10.0.0.0/8"}}]}]`,
+		},
 		"everybody, and nothing out but names": {
 			access:      mcpv1alpha1.Access{From: mcpv1alpha1.AccessFromAll, Egress: mcpv1alpha1.EgressRestricted},
 			opts:        &build.NetworkPolicies{},
@@ -248,6 +262,7 @@ func TestNetworkPolicies(t *testing.T) {
 				"callers":           {tc.wantCallers, at(sampler, "spec", "ingress", 0, "from")},
 				"who may ask":       {tc.wantAdmin, at(sampler, "spec", "ingress", 1, "from")},
 				"the server's":      {`[` + peers + `]`, at(of, "spec", "ingress", 0, "from")},
+				"who may scrape":    {stdcmp.Or(tc.wantScrapes, "null"), rest(at(sampler, "spec", "ingress"), 2)},
 				"what it may reach": {tc.wantEgress, at(of, "spec", "egress")},
 			} {
 				var want any
@@ -264,6 +279,14 @@ func TestNetworkPolicies(t *testing.T) {
 	if got["NetworkPolicy/demo-server"] != nil || got["NetworkPolicy/demo-sampler"] != nil || len(objects.Unwanted) < 2 {
 		t.Errorf("without network policies there are %v, unwanted %v", got, objects.Unwanted)
 	}
+}
+
+// rest returns what follows the first n of a list; nil if that is nothing.
+func rest(list any, n int) any {
+	if l, _ := list.([]any); len(l) > n {
+		return l[n:]
+	}
+	return nil
 }
 
 // at walks maps by key and lists by index; nil where there is nothing.

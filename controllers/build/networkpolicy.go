@@ -1,6 +1,7 @@
 package build
 
 import (
+	"fmt"
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,8 @@ type NetworkPolicies struct {
 	// Operator is who may ask samplers how they are; nil, where the operator does
 	// not run as a pod, lets everybody.
 	Operator *Peer
+	// MetricsFrom is who may read the metrics of samplers; nobody if it is empty.
+	MetricsFrom []networkingv1.NetworkPolicyPeer
 }
 
 // Peer is a set of pods.
@@ -30,9 +33,9 @@ type Peer struct {
 const dnsPort int32 = 53
 
 // samplerNetworkPolicy lets callers in from where the spec says, the samplers of
-// the same server, and the operator where it asks. Probes come from the node,
-// which no NetworkPolicy keeps out.
-func samplerNetworkPolicy(server *mcpv1alpha1.MCPServer, opts NetworkPolicies) *networkingv1ac.NetworkPolicyApplyConfiguration {
+// the same server, the operator where it asks, and who scrapes where metrics are.
+// Probes come from the node, which no NetworkPolicy keeps out.
+func samplerNetworkPolicy(server *mcpv1alpha1.MCPServer, opts NetworkPolicies) (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
 	calls := networkingv1ac.NetworkPolicyIngressRule().WithPorts(port(corev1.ProtocolTCP, resolve.SamplerPort))
 	if server.Spec.Access.From != mcpv1alpha1.AccessFromAll {
 		calls.WithFrom(callers(server), podsOf(selector(server, samplerLabels)))
@@ -42,13 +45,26 @@ func samplerNetworkPolicy(server *mcpv1alpha1.MCPServer, opts NetworkPolicies) *
 		admin.WithFrom(podsOf(o.Labels).WithNamespaceSelector(
 			metav1ac.LabelSelector().WithMatchLabels(map[string]string{corev1.LabelMetadataName: o.Namespace})))
 	}
+	spec := networkingv1ac.NetworkPolicySpec().
+		WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(selector(server, samplerLabels))).
+		WithPolicyTypes(networkingv1.PolicyTypeIngress).
+		WithIngress(calls, admin)
+	// A rule without peers would let everybody in.
+	if len(opts.MetricsFrom) > 0 {
+		scrapes := networkingv1ac.NetworkPolicyIngressRule().WithPorts(port(corev1.ProtocolTCP, MetricsPort))
+		for _, peer := range opts.MetricsFrom {
+			from := networkingv1ac.NetworkPolicyPeer()
+			if err := convert(peer, from); err != nil {
+				return nil, fmt.Errorf("copy who may read metrics: %w", err)
+			}
+			scrapes.WithFrom(from)
+		}
+		spec.WithIngress(scrapes)
+	}
 	return networkingv1ac.NetworkPolicy(SamplerObject(server.Name), server.Namespace).
 		WithLabels(labels(server, samplerLabels)).
 		WithOwnerReferences(ownerOf(server)).
-		WithSpec(networkingv1ac.NetworkPolicySpec().
-			WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(selector(server, samplerLabels))).
-			WithPolicyTypes(networkingv1.PolicyTypeIngress).
-			WithIngress(calls, admin))
+		WithSpec(spec), nil
 }
 
 // callers are the pods that may call, unless everybody may.
