@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/otlp"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/procs"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/version"
 )
@@ -61,7 +62,10 @@ client can sample, and its sampling requests are answered from the models that
 the configuration names. The file is read again when it changes; sessions stay.
 
 The admin port serves /healthz, /readyz and /statusz, the metrics port /metrics.
-Neither needs credentials: do not make them public.`,
+Neither needs credentials: do not make them public.
+
+Traces, metrics and audit records are exported by OTLP (http/protobuf) where
+OTEL_EXPORTER_OTLP_ENDPOINT and OpenTelemetry's other variables say so.`,
 		Example: `  # in front of the server that examples/standalone/sampler.yaml names
   OPENAI_API_KEY=... sampler serve --config examples/standalone/sampler.yaml --listen 127.0.0.1:8808`,
 		Args: cobra.NoArgs,
@@ -76,6 +80,9 @@ Neither needs credentials: do not make them public.`,
 			o.Log, o.Audit, o.Version = log, cmd.OutOrStdout(), version.Short()
 			tuneGC()
 			o.Procs = procs.New()
+			if o.Export, err = otlp.FromEnvironment(cmd.Context(), os.Getenv, version.Short(), log); err != nil {
+				return err
+			}
 			s, err := sampler.New(o)
 			if err != nil {
 				return err

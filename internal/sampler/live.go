@@ -24,6 +24,7 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/tracing"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -42,6 +43,7 @@ type snapshot struct {
 type live struct {
 	log          *slog.Logger
 	telemetry    *telemetry.Telemetry
+	tracer       *tracing.Tracer
 	audit        *audit.Log
 	endAudit     func()
 	drainTimeout time.Duration
@@ -69,8 +71,12 @@ type live struct {
 
 func newLive(o *Options, t *telemetry.Telemetry) *live {
 	l := &live{log: o.Log, telemetry: t, drainTimeout: o.DrainTimeout, advertise: o.Advertise}
+	if o.Export != nil {
+		l.tracer = tracing.New(o.Export.Traces)
+	}
 	if o.Audit != nil {
 		l.audit = audit.New(o.Audit, o.Log)
+		l.audit.Also(o.Export.Audit())
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	if l.audit != nil {
@@ -130,7 +136,7 @@ func (l *live) use(c *config.Effective) error {
 	}
 	options := engine.Options{
 		Server: c.Server, Policy: c.Policy, ConfigHash: hash,
-		Limiter: limiter, Audit: l.audit, Logger: l.log, Telemetry: l.telemetry,
+		Limiter: limiter, Audit: l.audit, Logger: l.log, Telemetry: l.telemetry, Tracer: l.tracer,
 	}
 	if before != nil {
 		if err := mounted(c); err != nil {

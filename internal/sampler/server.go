@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/loopback"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/otlp"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/procs"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/reload"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
@@ -42,6 +43,8 @@ const (
 	// DefaultSettleTime is enough for the nodes of a cluster to hear that a sampler
 	// is no longer ready. A load balancer outside of it may need longer.
 	DefaultSettleTime = 5 * time.Second
+	// exportTime is how long the last traces, metrics and audit records may take.
+	exportTime = 3 * time.Second
 	// settledAfter is when the start is over, and with it what it needed memory
 	// for, which nobody would give back as long as nobody calls.
 	settledAfter = 2 * time.Second
@@ -68,6 +71,9 @@ type Options struct {
 	Version string
 	// Procs is told of each request; nil leaves the number of processors alone.
 	Procs *procs.Governor
+	// Export is where traces, metrics and audit records go too; nil is nowhere. The
+	// sampler ends it.
+	Export *otlp.Exporters
 	// Audit takes the audit records, a line each; nil drops them.
 	Audit io.Writer
 	Log   *slog.Logger
@@ -97,6 +103,11 @@ func New(o Options) (*Server, error) {
 		o.Procs = new(procs.Governor)
 	}
 	s := &Server{Options: o, telemetry: telemetry.New(), again: make(chan struct{}, 1)}
+	if o.Export != nil && o.Export.Meter != nil {
+		if err := s.telemetry.Export(o.Export.Meter); err != nil {
+			return nil, err
+		}
+	}
 	s.live = newLive(&o, s.telemetry)
 	s.telemetry.Sessions(s.live.sessions)
 	s.file = reload.New(o.ConfigPath, o.Log, s.live.use)
@@ -208,6 +219,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.drain(callers, ctx.Err() != nil)
 	stop()
 	s.live.close()
+	s.endExport()
 	_ = admin.Close()
 	endScrapes()
 	return g.Wait()
@@ -222,6 +234,15 @@ func (s *Server) besideCallers(l net.Listener, h http.Handler) *http.Server {
 		WriteTimeout:      readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// endExport sends what is left. The samplers' own end does not wait for it long.
+func (s *Server) endExport() {
+	ctx, cancel := context.WithTimeout(context.Background(), exportTime)
+	defer cancel()
+	if err := s.Export.Shutdown(ctx); err != nil {
+		s.Log.Warn("what was left to export is lost", "error", err)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/otlp"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/fakellm"
 )
@@ -84,6 +85,12 @@ type fixture struct {
 
 func start(t *testing.T, upstream string, llm string, change func(*config.Effective)) *fixture {
 	t.Helper()
+	return startExporting(t, upstream, llm, nil, change)
+}
+
+// startExporting is start with exporters, which the sampler ends.
+func startExporting(t *testing.T, upstream string, llm string, export *otlp.Exporters, change func(*config.Effective)) *fixture {
+	t.Helper()
 	dir := t.TempDir()
 	f := &fixture{t: t, path: filepath.Join(dir, "sampler.yaml"), key: filepath.Join(dir, "key"), log: &syncBuffer{}}
 	f.writeKey(goodKey)
@@ -111,6 +118,7 @@ func start(t *testing.T, upstream string, llm string, change func(*config.Effect
 	f.writeConfig()
 	s, err := sampler.New(sampler.Options{
 		ConfigPath: f.path, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", DrainTimeout: deadline, SettleTime: 3 * time.Second, Version: "test",
+		Export: export, Audit: audited(export),
 		Log: slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

@@ -33,6 +33,8 @@ func (l *live) newHandler(c *config.Effective) (*proxy.Handler, error) {
 		SteerToSessions: c.Upstream.ProtocolEra == config.EraLegacy,
 		External:        c.Upstream.External,
 		UpstreamHeader:  serverHeader(c.Upstream.Headers),
+		Telemetry:       l.telemetry,
+		Tracer:          l.tracer,
 		Before:          l.handler.Load(),
 		Settings:        settings(c),
 		Refused:         func(why proxy.Refusal) { l.telemetry.Request(l.policyName(), telemetry.Refused, string(why)) },

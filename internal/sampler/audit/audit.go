@@ -58,6 +58,11 @@ type Record struct {
 	Lost       []provider.Loss    `json:"lost,omitempty"`
 	// ContentHash is sha256: and the digest of the parameters as they came.
 	ContentHash string `json:"contentHash,omitempty"`
+	// TraceID and SpanID are those of the request's span, where traces are exported.
+	TraceID string `json:"traceId,omitempty"`
+	SpanID  string `json:"spanId,omitempty"`
+	// Sampled is whether the span is exported.
+	Sampled bool `json:"-"`
 	// Content is there at level Content only.
 	Content *Content `json:"content,omitempty"`
 }

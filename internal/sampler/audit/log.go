@@ -22,8 +22,9 @@ const (
 // Log writes records without anybody having to wait for it. A nil one writes
 // nothing.
 type Log struct {
-	w   io.Writer
-	log *slog.Logger
+	w    io.Writer
+	log  *slog.Logger
+	also func(*Record)
 
 	mu      sync.Mutex
 	pending []byte
@@ -40,6 +41,10 @@ func New(w io.Writer, log *slog.Logger) *Log {
 	return &Log{w: w, log: log, wake: make(chan struct{}, 1)}
 }
 
+// Also has f take each record too. It must not block, and is named before the first
+// record.
+func (l *Log) Also(f func(*Record)) { l.also = f }
+
 // Write takes one record. It never waits: where too much is waiting already the
 // record is lost, and counted.
 func (l *Log) Write(r *Record) error {
@@ -47,6 +52,9 @@ func (l *Log) Write(r *Record) error {
 		return nil
 	}
 	r.Type = Type
+	if l.also != nil {
+		l.also(r)
+	}
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false) // content is often code

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/limits"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/policy"
@@ -58,12 +60,15 @@ func (e *Engine) Answer(ctx context.Context, sessionID string, s policy.Session,
 	o := &outcome{start: time.Now(), session: sessionID, raw: params}
 	e.telemetry.Begin()
 	defer e.telemetry.End()
+	ctx, span := e.tracer.Sample(ctx)
+	o.place = span.Context()
 	result, failure = e.answer(ctx, s, o)
 	o.took = time.Since(o.start)
 	o.failed = failure
 	if failure == nil {
 		o.result = result
 	}
+	span.EndSampling(e.described(o))
 	return result, failure, func() { e.report(o) }
 }
 
@@ -190,6 +195,8 @@ type outcome struct {
 	redactions []policy.Redaction
 	took       time.Duration
 	queued     time.Duration
+	// place is the request's span.
+	place trace.SpanContext
 }
 
 // attempt is one call of a model.

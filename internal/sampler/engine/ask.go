@@ -73,8 +73,10 @@ func (e *Engine) askModel(ctx context.Context, m *config.Model, req provider.Req
 		}
 		begin := time.Now()
 		var response *provider.Response
-		response, failure = t.call(asking, req, time.Duration(e.policy.Limits.Timeout)/2)
+		trying, span := e.tracer.Try(asking, t.attempt(len(o.attempts)))
+		response, failure = t.call(trying, req, time.Duration(e.policy.Limits.Timeout)/2)
 		o.attempt(t, m, time.Since(begin), failure)
+		span.EndAttempt(o.attempts[len(o.attempts)-1].status())
 		if failure == nil {
 			return response, nil
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/statusz"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/tracing"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -47,6 +48,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Telemetry counts; nil counts nothing.
 	Telemetry *telemetry.Telemetry
+	// Tracer makes spans; nil makes none.
+	Tracer *tracing.Tracer
 	// Previous is the engine of the configuration before. What it knows of
 	// providers that stay the same is kept, so that a change elsewhere in the
 	// policy does not make them look unknown for a moment.
@@ -66,6 +69,7 @@ type Engine struct {
 	audit      *audit.Log
 	log        *slog.Logger
 	telemetry  *telemetry.Telemetry
+	tracer     *tracing.Tracer
 	targets    []*target // in the policy's order
 	// next is the engine of the configuration that came after this one.
 	next atomic.Pointer[Engine]
@@ -86,7 +90,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		server: o.Server, configHash: o.ConfigHash, policy: compiled,
-		limiter: o.Limiter, audit: o.Audit, log: o.Logger, telemetry: o.Telemetry,
+		limiter: o.Limiter, audit: o.Audit, log: o.Logger, telemetry: o.Telemetry, tracer: o.Tracer,
 	}
 	if o.Policy == nil {
 		return e, nil

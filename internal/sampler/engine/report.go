@@ -136,6 +136,9 @@ func (e *Engine) record(o *outcome) *audit.Record {
 		Redactions:  o.allRedactions(),
 		ContentHash: "sha256:" + hex.EncodeToString(sum[:]),
 	}
+	if o.place.IsValid() {
+		r.TraceID, r.SpanID, r.Sampled = o.place.TraceID().String(), o.place.SpanID().String(), o.place.IsSampled()
+	}
 	if o.failed != nil {
 		r.Error = &audit.Error{Code: o.failed.Code, Message: o.failed.Message}
 	}

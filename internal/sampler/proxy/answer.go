@@ -44,7 +44,7 @@ func (h *Handler) answer(s *session, c *call, m wire.Message) (refuse func(conte
 	serve := func() {
 		defer cancel(nil)
 		defer h.answerBytes.give(size) // once delivered: till then it holds memory
-		result, failure, done := h.ask(ctx, s, s.viewIn(inCall), params)
+		result, failure, done := h.ask(h.within(ctx, c, params), s, s.viewIn(inCall), params)
 		defer func() { h.later(done, len(params)+len(result)) }()
 		s.endAnswer(a)
 		defer h.toDelivery()()

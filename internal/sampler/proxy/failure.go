@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -21,6 +22,9 @@ const (
 
 // fail answers a caller with a JSON-RPC error, of the request id if known.
 func fail(w http.ResponseWriter, status int, id json.RawMessage, code int, text string) {
+	if op := operationOf(w); op != nil {
+		op.wrong = telemetry.Code(code)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	body := wire.AppendError(nil, id, &wire.Error{Code: code, Message: text})

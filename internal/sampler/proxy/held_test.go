@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -161,15 +163,15 @@ func TestWhatAnSSECallLeavesIsHeldUntilItsAnswer(t *testing.T) {
 	s := h.sessions.all()[0]
 	large := wire.Message{ID: []byte(strings.Repeat("1", 500)), Method: "tools/call"}
 	header := http.Header{"X-Pad": {strings.Repeat("x", 500)}}
-	c, err := h.beginSSECall(s, large, header)
+	c, err := h.beginSSECall(s, large, header, trace.SpanContext{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.beginSSECall(s, large, header); !errors.Is(err, errNoMemory) {
+	if _, err := h.beginSSECall(s, large, header, trace.SpanContext{}); !errors.Is(err, errNoMemory) {
 		t.Errorf("a call that does not fit: %v", err)
 	}
 	s.sse.finish(c)
-	if _, err := h.beginSSECall(s, large, header); err != nil {
+	if _, err := h.beginSSECall(s, large, header, trace.SpanContext{}); err != nil {
 		t.Errorf("a call after the answer to another one: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ const maxServerSession = 4 << 10
 
 // serveInitialize carries an initialize request with the sampling capability
 // put in, and begins the session that the server opens.
-func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, held *holding) {
+func (h *Handler) serveInitialize(w *operation, r *http.Request, m wire.Message, body []byte, held *holding) {
 	if !keepable(w, r, m.ID) {
 		return
 	}
@@ -34,12 +34,15 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	body, caller, declared := h.declare(m, body)
 	header := endToEnd(r.Header)
 	setSession(header, "") // of a session that it may be to replace
+	w.ask(header)
 	resp, address, err := h.sendFirst(r.Context(), http.MethodPost, r.URL.RawQuery, header, body)
 	if err != nil {
+		w.unreachable()
 		h.unreachable(w, r, m.ID, err)
 		return
 	}
 	defer resp.Body.Close()
+	defer func() { w.told(resp.StatusCode, resp.ProtoMajor) }()
 	answered := resp.Header
 
 	id := answered.Get(wire.HeaderSession)
@@ -51,6 +54,7 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 	begun := false
 	begin := func() {
 		begun = true
+		w.in(s)
 		s.noteCORS(header, answered)
 		h.begin(s, header)
 	}
@@ -60,6 +64,7 @@ func (h *Handler) serveInitialize(w http.ResponseWriter, r *http.Request, m wire
 		}
 	}()
 	in := &inspector{handler: h, session: s, call: s.beginCall(m, header)}
+	in.call.op, in.call.place = w, w.span.Context()
 	defer s.endCall(in.call, true)
 	if isEventStream(resp.Header) {
 		// The name is in the header, before the version is known.

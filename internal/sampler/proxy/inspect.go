@@ -67,6 +67,7 @@ func (in *inspector) take(e *sse.Event) bool {
 		return key != "" && in.session.cancelledByServer(key)
 	case m.IsResponse() && in.call != nil && m.Key() == in.call.key:
 		in.answered = true
+		in.call.op.heard(m)
 		if in.onResponse != nil {
 			in.onResponse(m)
 		}

@@ -334,6 +334,7 @@ func (l *listener) open(ctx context.Context, lastID string) (*serverStream, stre
 	caller, _ := l.session.latestHeader()
 	header := ownHeader(caller, l.session)
 	header.Set("Accept", "text/event-stream")
+	l.handler.opts.Tracer.Forget(header) // it is the session's, and in no call
 	if lastID != "" {
 		header.Set(headerLastEventID, lastID)
 	}

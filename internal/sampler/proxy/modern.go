@@ -11,7 +11,7 @@ import (
 // serveModern carries one request of the stateless era. It is in no session, so
 // it says itself what the caller can do, and what the server asks for comes as
 // the result of the request.
-func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, held *holding) {
+func (h *Handler) serveModern(w *operation, r *http.Request, m wire.Message, body []byte, held *holding) {
 	said := wire.ReadStateless(m)
 	if contradiction := contradicts(r.Header, m, said); contradiction != "" {
 		fail(w, http.StatusBadRequest, m.ID, wire.CodeHeaderMismatch, contradiction)
@@ -37,13 +37,14 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m wire.Mes
 	}
 	s := h.newSession("", "", said.Sampling, declared)
 	s.setVersion(said.Version)
+	w.in(s)
 	header := endToEnd(r.Header)
 	// The name of a session of the other era means nothing here, and is nothing
 	// that a server knows.
 	header.Del(wire.HeaderSession)
 	x := &exchange{
-		handler: h, w: w, r: r, session: s, said: said, params: m.Params, held: held,
-		call: &call{id: m.ID, key: m.Key(), method: m.Method, header: header},
+		handler: h, w: w, r: r, op: w, session: s, said: said, params: m.Params, held: held,
+		call: &call{id: m.ID, key: m.Key(), method: m.Method, header: header, op: w, place: w.span.Context()},
 		id:   m.ID, key: m.Key(),
 		// Without a policy nothing is done in the caller's place.
 		helps: h.opts.Sampling.Declare(wire.SamplingCapability{}).Declared,

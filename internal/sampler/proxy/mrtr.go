@@ -37,6 +37,7 @@ type exchange struct {
 	handler *Handler
 	w       http.ResponseWriter
 	r       *http.Request
+	op      *operation
 	// session is that of this request alone: it holds what the request says.
 	session *session
 	said    wire.Stateless
@@ -128,6 +129,7 @@ func (x *exchange) pass(body []byte) {
 	}
 	resp, err := x.send(body)
 	if err != nil {
+		x.op.unreachable()
 		h.unreachable(x.w, x.r, x.call.id, err)
 		return
 	}
@@ -143,10 +145,13 @@ func (x *exchange) pass(body []byte) {
 func (x *exchange) once(body []byte) (next []byte, again bool) {
 	resp, err := x.send(body)
 	if err != nil {
+		x.op.unreachable()
+		x.op.told(0, 1)
 		x.unreachable(err)
 		return nil, false
 	}
 	defer resp.Body.Close()
+	defer x.op.told(resp.StatusCode, resp.ProtoMajor) // where it was not told before
 	x.round, x.ours, x.theirs, x.answered = nil, nil, nil, false
 	x.held.give(x.roundBytes)
 	x.roundBytes = 0
@@ -156,6 +161,7 @@ func (x *exchange) once(body []byte) (next []byte, again bool) {
 	} else {
 		x.receiveResult(resp)
 	}
+	x.op.told(resp.StatusCode, resp.ProtoMajor)
 	round := x.round
 	switch {
 	case round == nil:
@@ -182,6 +188,7 @@ func (x *exchange) once(body []byte) (next []byte, again bool) {
 }
 
 func (x *exchange) send(body []byte) (*http.Response, error) {
+	x.op.ask(x.call.header)
 	return x.handler.send(x.r.Context(), x.session.address, http.MethodPost, x.r.URL.RawQuery, x.call.header, body)
 }
 

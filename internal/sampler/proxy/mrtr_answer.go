@@ -29,7 +29,7 @@ func (x *exchange) answer(inputs []wire.Input) ([]wire.InputAnswer, bool) {
 	var once sync.Once
 	before := int(x.call.asked.Add(int64(len(inputs)))) - len(inputs)
 	serve := func(i int) {
-		result, failure, done := x.handler.ask(ctx, x.session, x.session.viewIn(before+i+1), inputs[i].Params)
+		result, failure, done := x.handler.ask(x.handler.within(ctx, x.call, inputs[i].Params), x.session, x.session.viewIn(before+i+1), inputs[i].Params)
 		x.handler.later(done, len(inputs[i].Params)+len(result))
 		if failure != nil {
 			once.Do(func() { failed = failure })

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -78,6 +79,7 @@ func (x *exchange) take(e *sse.Event) bool {
 		return false
 	}
 	x.answered = true
+	x.op.heard(m)
 	if wire.MayAskForInput(m.Result) {
 		if x.asks(m) {
 			return true
@@ -131,6 +133,7 @@ func (x *exchange) receiveResult(resp *http.Response) {
 		x.passUnread(resp, data)
 		return
 	}
+	x.op.look(message)
 	if x.out == nil && !x.renewed && !wire.MayAskForInput(message) {
 		x.write(resp, data, false)
 		return
@@ -257,6 +260,7 @@ func (x *exchange) refuse(code int, text string) {
 		return
 	}
 	if x.out != nil {
+		x.op.wrong = telemetry.Code(code)
 		x.event(wire.AppendError(nil, x.call.id, &wire.Error{Code: code, Message: text}))
 		return
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/sse"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/tracing"
 )
 
 // Settings are what can be changed while a Handler serves. Zero of a limit means
@@ -100,6 +102,9 @@ type Options struct {
 	// Refused is told each sampling request that met one of these limits. It must
 	// not block. Default: nobody is told.
 	Refused func(Refusal)
+	// Telemetry counts operations, Tracer makes spans of them. Default: nobody does.
+	Telemetry *telemetry.Telemetry
+	Tracer    *tracing.Tracer
 	// MaxBufferBytes bounds what is kept per session of the server's GET stream
 	// for a caller that has not opened its own or is slow to read it; 256 KiB.
 	MaxBufferBytes int

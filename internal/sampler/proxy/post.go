@@ -23,31 +23,33 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	// What cannot be read is the server's to refuse.
 	m, err := wire.ParseMessage(body)
+	op, r := h.operate(w, r, m)
+	defer op.end()
 	if h.opts.SSE {
-		h.serveSSEPost(w, r, m, body, held)
+		h.serveSSEPost(op, r, m, body, held)
 		return
 	}
 	isCall := m.IsRequest() || errors.Is(err, wire.ErrBatch)
-	if h.holdBack(w, r, m, body) {
+	if h.holdBack(op, r, m, body) {
 		return
 	}
 	if m.IsRequest() && m.Method == wire.MethodInitialize {
-		h.serveInitialize(w, r, m, body, held)
+		h.serveInitialize(op, r, m, body, held)
 		return
 	}
-	if h.steer(w, r, m) {
+	if h.steer(op, r, m) {
 		return
 	}
 	if m.IsRequest() && isModern(m, r.Header) {
-		h.serveModern(w, r, m, body, held)
+		h.serveModern(op, r, m, body, held)
 		return
 	}
-	h.serveMessage(w, r, m, body, isCall)
+	h.serveMessage(op, r, m, body, isCall)
 }
 
 // serveMessage carries anything but initialize. isCall is whether the caller
 // waits for a response.
-func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, isCall bool) {
+func (h *Handler) serveMessage(w *operation, r *http.Request, m wire.Message, body []byte, isCall bool) {
 	s, ok := h.sessionOf(w, r, m, body)
 	if !ok {
 		return
@@ -59,11 +61,14 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Me
 		return
 	}
 	header := inSession(r.Header, s)
+	w.in(s)
+	w.ask(header)
 
 	var c *call
 	over := true
 	if isCall {
 		c = s.beginCall(m, header)
+		c.op, c.place = w, w.span.Context()
 		defer func() { s.endCall(c, over) }()
 		if s.listener != nil && m.Method != wire.MethodPing {
 			// Some servers drop what they ask where nobody listens yet.
@@ -72,9 +77,11 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request, m wire.Me
 	}
 	resp, err := h.send(r.Context(), s.address, http.MethodPost, r.URL.RawQuery, header, body)
 	if err != nil {
+		w.unreachable()
 		h.postFailed(w, r, s, m, err)
 		return
 	}
+	defer func() { w.told(resp.StatusCode, resp.ProtoMajor) }()
 	defer resp.Body.Close()
 	h.learn(s, header, resp)
 	switch m.Method {

@@ -47,14 +47,14 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	}
 	if !isEventStream(resp.Header) {
 		w.WriteHeader(resp.StatusCode)
-		return h.relayBody(r, out, resp)
+		return h.relayBody(r, out, resp, in)
 	}
 	body, err := decoded(resp)
 	if err != nil {
 		// Better a stream that is not looked at than none.
 		h.opts.Logger.Warn("the server's event stream passes without a look at it", "error", err)
 		w.WriteHeader(resp.StatusCode)
-		return h.relayBody(r, out, resp)
+		return h.relayBody(r, out, resp, in)
 	}
 	header.Del("Content-Length")
 	header.Del("Content-Encoding")
@@ -73,11 +73,14 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 		return outcome{over: true}
 	}
 	out.flush()
+	if in.call != nil {
+		in.call.op.broke()
+	}
 	return outcome{broken: true}
 }
 
 // relayBody copies a body as it is.
-func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Response) outcome {
+func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Response, in *inspector) outcome {
 	buffer := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buffer)
 	// A body of known length can wait for the end; else the server may pause.
@@ -85,11 +88,28 @@ func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Respo
 	if resp.ContentLength < 0 {
 		body = flushReader{resp.Body, out}
 	}
-	if _, err := io.CopyBuffer(out, onlyReader{body}, *buffer); err != nil {
+	space := *buffer
+	head := headOf{whole: true}
+	var op *operation
+	if in.call != nil {
+		op = in.call.op
+	}
+	if op != nil {
+		head.buffer, space = space[:maxLookedAt], space[maxLookedAt:]
+		body = io.TeeReader(body, &head)
+	}
+	if _, err := io.CopyBuffer(out, onlyReader{body}, space); err != nil {
 		if !h.callerLeft(r) {
+			op.broke()
 			h.opts.Logger.Warn("a response of the server broke off", "error", err)
 		}
 		return outcome{over: true, broken: true}
+	}
+	if op != nil {
+		op.answered = true
+		if head.whole {
+			op.look(head.buffer[:head.length])
+		}
 	}
 	return outcome{over: true}
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/tracing"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -327,6 +328,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, owner string, 
 			if names := p.In.Header[wire.HeaderSession]; names != nil { // which Connection may have taken off
 				p.Out.Header[wire.HeaderSession] = names
 			}
+			tracing.Inject(r.Context(), p.Out.Header)
 			p.Out.Header.Set(headerHop, h.replicas.mark(h.opts.Sealer, time.Now()))
 			p.Out.Body, p.Out.ContentLength = http.NoBody, 0
 			if len(body) > 0 {

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -83,6 +85,10 @@ type call struct {
 	method string
 	// header is what the caller sent, as it goes on to the server.
 	header http.Header
+	// op is the operation that it is; nil once only its id is left. place is where its
+	// span is.
+	op    *operation
+	place trace.SpanContext
 	// asked counts the sampling requests that it has asked for.
 	asked atomic.Int64
 }

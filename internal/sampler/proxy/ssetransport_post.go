@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"slices"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
 // serveSSEPost carries one message of a caller to the endpoint of its session.
-func (h *Handler) serveSSEPost(w http.ResponseWriter, r *http.Request, m wire.Message, body []byte, held *holding) {
+func (h *Handler) serveSSEPost(w *operation, r *http.Request, m wire.Message, body []byte, held *holding) {
 	isCall := m.IsRequest()
 	names := r.URL.Query()[sessionParameter]
 	switch len(names) {
@@ -74,9 +76,11 @@ func sseEnded(w http.ResponseWriter, m wire.Message) {
 }
 
 // serveSSEMessage carries a message in its session.
-func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *session, m wire.Message, body []byte, isCall bool, held *holding) {
+func (h *Handler) serveSSEMessage(w *operation, r *http.Request, s *session, m wire.Message, body []byte, isCall bool, held *holding) {
 	header := endToEnd(r.Header)
 	header.Del(wire.HeaderSession)
+	w.in(s)
+	w.ask(header)
 	if isCall && m.Method == wire.MethodInitialize {
 		if !held.take(int64(len(body))) { // it is copied
 			h.noMemory(w, m.ID)
@@ -91,7 +95,7 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 	var c *call
 	if isCall {
 		var err error
-		switch c, err = h.beginSSECall(s, m, header); {
+		switch c, err = h.beginSSECall(s, m, header, w.span.Context()); {
 		case errors.Is(err, errLeaving):
 			sseEnded(w, m)
 			return
@@ -110,6 +114,7 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 	defer context.AfterFunc(s.ctx, cancel)()
 	resp, err := h.sendTo(ctx, s.sse.target(r.URL.RawQuery), http.MethodPost, header, body)
 	if err != nil {
+		w.unreachable()
 		finish()
 		if s.ctx.Err() != nil {
 			sseEnded(w, m)
@@ -119,6 +124,7 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 		return
 	}
 	defer resp.Body.Close()
+	defer func() { w.told(resp.StatusCode, resp.ProtoMajor) }()
 	if resp.StatusCode >= http.StatusBadRequest {
 		finish() // nothing will come on the stream
 	} else {
@@ -139,7 +145,7 @@ func (h *Handler) serveSSEMessage(w http.ResponseWriter, r *http.Request, s *ses
 // beginSSECall notes a call that ends when its answer has passed on the stream,
 // or when none can come any more. The handler does not end before it. It is an
 // error where it cannot begin.
-func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) (*call, error) {
+func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header, place trace.SpanContext) (*call, error) {
 	// What is left of the request when its body is not held any more.
 	m = wire.Message{ID: slices.Clone(m.ID), Method: m.Method}
 	held := h.newHold()
@@ -147,6 +153,7 @@ func (h *Handler) beginSSECall(s *session, m wire.Message, header http.Header) (
 		return nil, errNoMemory
 	}
 	c := s.beginCall(m, header)
+	c.place = place
 	h.mu.Lock()
 	h.posts++
 	h.mu.Unlock()

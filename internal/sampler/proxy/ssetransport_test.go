@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -309,7 +311,7 @@ func TestSSECallsWithoutAnAnswerHaveALimit(t *testing.T) {
 	caller := openSSE(t, front)
 	s := h.sessions.all()[0]
 	for range maxRunning {
-		if _, err := h.beginSSECall(s, wire.Message{ID: json.RawMessage("1"), Method: "tools/call"}, nil); err != nil {
+		if _, err := h.beginSSECall(s, wire.Message{ID: json.RawMessage("1"), Method: "tools/call"}, nil, trace.SpanContext{}); err != nil {
 			t.Fatalf("a call below the limit: %v", err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/config"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/provider"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/tracing"
 )
 
 // Bounds of what is read of an answer, so that no provider can fill the sampler's
@@ -76,10 +77,13 @@ func (t *transport) send(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, refuse(req, err)
 	}
-	if len(own) > 0 {
+	if traced := tracing.Of(req.Context()).IsValid(); traced || len(own) > 0 {
 		header := maps.Clone(req.Header)
 		if header == nil {
 			header = make(http.Header, len(own))
+		}
+		if traced {
+			tracing.Inject(req.Context(), header)
 		}
 		maps.Copy(header, own)
 		req = req.WithContext(req.Context())
