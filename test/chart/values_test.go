@@ -8,7 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 )
 
 func TestLintFindsNothing(t *testing.T) {
@@ -146,4 +150,81 @@ func TestReferencesOfImages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What helm test makes has to be taken by the API, and looked at by the operator.
+func TestHelmTestIsForANamespaceThatIsLookedAt(t *testing.T) {
+	for name, tc := range map[string]struct{ values, want string }{
+		"all namespaces":               {"", namespace},
+		"a list with the release's":    {"watchNamespaces: [team-a, " + namespace + "]", namespace},
+		"a list without the release's": {"watchNamespaces: [team-a, team-b]", "team-a"},
+		"a name as long as can be":     {"fullnameOverride: " + strings.Repeat("x", 70), namespace},
+		"only some nodes":              {"{nodeSelector: {a: b}, tolerations: [{operator: Exists}]}", namespace},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tests []object
+			for _, o := range render(t, tc.values) {
+				if text(o, "metadata", "annotations", "helm.sh/hook") != "test" {
+					continue
+				}
+				if got := text(o, "metadata", "namespace"); got != tc.want {
+					t.Errorf("%s is not in namespace %s", o.key(), tc.want)
+				}
+				tests = append(tests, o)
+			}
+			server := as[mcpv1alpha1.MCPServer](t, only(t, tests, mcpv1alpha1.KindMCPServer))
+			policy := as[mcpv1alpha1.SamplingPolicy](t, only(t, tests, mcpv1alpha1.KindSamplingPolicy))
+			service := as[corev1.Service](t, only(t, tests, "Service"))
+			pod := as[corev1.Pod](t, only(t, tests, "Pod"))
+			const longest = 56 // the API says so
+			if len(server.Name) > longest || policy.Spec.TargetRefs[0].Name != server.Name {
+				t.Errorf("the server is named %s, the policy is for %v", server.Name, policy.Spec.TargetRefs)
+			}
+			if want := "http://" + service.Name + "." + tc.want + ".svc.cluster.local:8080/"; policy.Spec.Providers[0].BaseURL != want {
+				t.Errorf("the model is at %s, want %s", policy.Spec.Providers[0].BaseURL, want)
+			}
+			if !contains(pod.Labels, service.Spec.Selector) {
+				t.Errorf("the Service selects %v, the pod has %v", service.Spec.Selector, pod.Labels)
+			}
+			manager := as[appsv1.Deployment](t, only(t, render(t, tc.values), "Deployment"))
+			if contains(pod.Labels, manager.Spec.Selector.MatchLabels) {
+				t.Error("the pod is taken for one of the manager's")
+			}
+		})
+	}
+}
+
+// Who looks for images to mirror or to scan reads them there.
+func TestTheChartNamesTheImagesThatItRuns(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(chartDir, "Chart.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var about struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := yaml.Unmarshal(data, &about); err != nil {
+		t.Fatal(err)
+	}
+	manager := container(t, render(t, ""))
+	images := []string{manager.Image}
+	for _, env := range manager.Env {
+		if env.Name == "SAMPLER_IMAGE" {
+			images = append(images, env.Value)
+		}
+	}
+	if len(images) != 2 {
+		t.Fatalf("the manager knows of %q, want itself and the sampler", images)
+	}
+	for _, image := range images {
+		if !strings.Contains(about.Annotations["artifacthub.io/images"], "image: "+image+"\n") {
+			t.Errorf("annotation artifacthub.io/images of Chart.yaml does not name %s", image)
+		}
+	}
+	var examples []object
+	if err := yaml.UnmarshalStrict([]byte(about.Annotations["artifacthub.io/crdsExamples"]), &examples); err != nil {
+		t.Fatal(err)
+	}
+	as[mcpv1alpha1.MCPServer](t, only(t, examples, mcpv1alpha1.KindMCPServer))
+	as[mcpv1alpha1.SamplingPolicy](t, only(t, examples, mcpv1alpha1.KindSamplingPolicy))
 }

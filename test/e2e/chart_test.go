@@ -56,7 +56,7 @@ func nothingOfTheHelmTest(ctx context.Context) error {
 
 // testHighAvailability installs the values for two managers, and takes that back.
 func testHighAvailability(t *testing.T) {
-	before := helmValues(t)
+	before := helmValues(t) // helm reads a comma in its path as two files: none in the name of the test
 	upgrade := func(values ...string) {
 		t.Helper()
 		args := []string{"upgrade", helmRelease, thisChart, "--namespace", operatorNamespace, "--wait", "--timeout", "3m"}

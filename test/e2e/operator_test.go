@@ -80,7 +80,7 @@ func TestOperator(t *testing.T) {
 		}
 	})
 	t.Run("the manager never restarted and logged no key", testManager)
-	t.Run("helm test samples once, with two managers", testHighAvailability)
+	t.Run("helm test samples once beside two managers", testHighAvailability)
 	t.Run("a list of namespaces bounds the operator", testNamespaceList)
 	values := helmValues(t)
 	t.Run("uninstalling the chart keeps CRDs and what runs", testUninstall)

@@ -43,7 +43,7 @@ func Call(ctx context.Context, o Options) error {
 	go func() { served <- httpServer.Serve(listener) }()
 	defer func() {
 		_ = httpServer.Close() // nobody waits for an answer any more
-		<-served
+		_ = <-served // that it is closed
 	}()
 
 	_, _ = fmt.Fprintf(o.Out, "calling the tool %s at %s, as a caller that cannot sample, for up to %s\n", tool, o.URL, o.Timeout)
