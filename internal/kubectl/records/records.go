@@ -74,8 +74,10 @@ func Parse(line []byte) (_ Record, ok bool) {
 		return Record{}, false
 	}
 	r := Record{Raw: bytes.Clone(line)}
-	if json.Unmarshal(line, &r.Record) != nil || r.Type != audit.Type {
+	// A field of another type is one of another release; the rest is read.
+	var another *json.UnmarshalTypeError
+	if err := json.Unmarshal(line, &r.Record); err != nil && !errors.As(err, &another) {
 		return Record{}, false
 	}
-	return r, true
+	return r, r.Type == audit.Type
 }
