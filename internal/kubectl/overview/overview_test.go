@@ -95,9 +95,9 @@ func TestTree(t *testing.T) {
 
 func TestNamesChoose(t *testing.T) {
 	in := read(t, "testdata/all.in.yaml")
-	in.Names = []string{"broken", "nobody"}
+	in.Names = []string{"broken", "noone"}
 	tree, missing := Make(in)
-	if diff := cmp.Diff([]string{"nobody"}, missing); diff != "" {
+	if diff := cmp.Diff([]string{"noone"}, missing); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
 	if len(tree.Policies) != 1 || len(tree.Policies[0].Servers) != 1 || tree.Policies[0].Servers[0].Name != "broken" || len(tree.Ungoverned) != 0 {

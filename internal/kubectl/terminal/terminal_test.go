@@ -9,7 +9,7 @@ import (
 func TestWhatOthersWroteIsOnlyText(t *testing.T) {
 	for name, tc := range map[string]struct{ in, wantLine, wantBlock string }{
 		"plain text stays":          {"naïve ✓ 字", "naïve ✓ 字", "naïve ✓ 字"},
-		"lines and tabs":            {"a\r\n\tb", "a  b", "a\n\tb"},
+		"lines and tabs":            {"a\r\n\tb", "a   b", "a\n\tb"},
 		"colours":                   {"\x1b[31mred", `\u001b[31mred`, `\u001b[31mred`},
 		"a title of the window":     {"\x1b]0;x\x07", `\u001b]0;x\u0007`, `\u001b]0;x\u0007`},
 		"a carriage return alone":   {"safe\rbad", "safe bad", `safe\u000dbad`},
