@@ -127,3 +127,29 @@ func TestTheSameEventIsNotToldTwiceInAShortTime(t *testing.T) {
 		t.Errorf("%d events are remembered, want 1", len(sink.told))
 	}
 }
+
+func TestAnEventTellsOfATransitionAndNotOfAPass(t *testing.T) {
+	b := newBench(t)
+	b.apply(&mcpv1alpha1.MCPServer{}, "metadata: {name: demo}\nspec: {service: {name: absent, port: 80}}")
+	recorder := events.NewFakeRecorder(100)
+	clock := time.Now()
+	r := b.reconciler()
+	r.events = newEventSink(recorder, func() time.Time { return clock })
+	for range 20 {
+		b.pass(r, "demo")
+		clock = clock.Add(2 * quiet)
+	}
+	close(recorder.Events)
+	told := map[string]int{}
+	for e := range recorder.Events {
+		told[e]++
+	}
+	if len(told) == 0 {
+		t.Error("no event tells that the Service is missing")
+	}
+	for e, times := range told {
+		if times != 1 {
+			t.Errorf("told %d times: %s", times, e)
+		}
+	}
+}
