@@ -54,6 +54,7 @@ func (r *PolicyReconciler) namespaceOf() handler.EventHandler {
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
 			if policy, ok := e.Object.(*mcpv1alpha1.SamplingPolicy); ok {
 				r.written.forget(client.ObjectKeyFromObject(policy))
+				r.metrics.Forget(policy)
 			}
 			add(e.Object, q)
 		},

@@ -9,11 +9,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/metrics"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/resolve"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/status"
 )
@@ -28,8 +30,9 @@ import (
 // of them and on all servers, so that a pass over each alone would do the same
 // work as often as there are policies.
 type PolicyReconciler struct {
-	client client.Client
-	opts   Options
+	client  client.Client
+	metrics *metrics.Metrics
+	opts    Options
 
 	pace    *spacing
 	written *writes
@@ -74,6 +77,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 			continue
 		}
 		next := status.Policy(status.PolicyInput{Policy: policy, Plan: plan, Servers: byName, Now: r.opts.now()})
+		r.metrics.Seen(policy, next.Targets.Attached, meta.IsStatusConditionTrue(next.Conditions, mcpv1alpha1.ConditionProgrammed))
 		if wait := counting(next) - r.written.since(policy); wait > 0 && onlyCounts(policy.Status, next) {
 			result = within(result, wait)
 			continue

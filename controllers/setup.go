@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -25,6 +26,7 @@ import (
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/apply"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/build"
+	"github.com/mcp-sampling/mcp-sampling-operator/controllers/metrics"
 	"github.com/mcp-sampling/mcp-sampling-operator/controllers/observe"
 )
 
@@ -39,6 +41,8 @@ type Options struct {
 	Observer Observer
 	// Now is the clock; nil means the real one.
 	Now func() time.Time
+	// Metrics is where metrics are registered; nil registers none.
+	Metrics prometheus.Registerer
 	// SkipNameValidation lets several managers in one process have controllers
 	// of the same name. Only tests need that.
 	SkipNameValidation bool
@@ -92,8 +96,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, opts Options) error {
 	if err := servers.setup(mgr); err != nil {
 		return fmt.Errorf("set up the controller of MCPServers: %w", err)
 	}
+	figures := metrics.New(mgr.GetClient(), opts.now)
+	if opts.Metrics != nil {
+		if err := opts.Metrics.Register(figures); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
 	policies := &PolicyReconciler{
 		client:  mgr.GetClient(),
+		metrics: figures,
 		opts:    opts,
 		pace:    newSpacing(opts.now),
 		written: newWrites(opts.now),

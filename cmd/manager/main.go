@@ -22,6 +22,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	mcpv1alpha1 "github.com/mcp-sampling/mcp-sampling-operator/api/v1alpha1"
@@ -97,6 +98,7 @@ func run(ctx context.Context, opts options, logger *slog.Logger) error {
 			OTLP:                    opts.otlp.build(),
 		},
 		ClusterDomain: opts.clusterDomain,
+		Metrics:       ctrlmetrics.Registry,
 	})
 	if err != nil {
 		return err
