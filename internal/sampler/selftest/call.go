@@ -39,11 +39,14 @@ func Call(ctx context.Context, o Options) error {
 		return fmt.Errorf("listen as the model: %w", err)
 	}
 	httpServer := &http.Server{Handler: http.HandlerFunc(model), ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(listener) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = httpServer.Serve(listener) // that it ended early the missing answer tells
+	}()
 	defer func() {
 		_ = httpServer.Close() // nobody waits for an answer any more
-		_ = <-served // that it is closed
+		<-served
 	}()
 
 	_, _ = fmt.Fprintf(o.Out, "calling the tool %s at %s, as a caller that cannot sample, for up to %s\n", tool, o.URL, o.Timeout)
