@@ -78,6 +78,10 @@ def links_out_of_the_site(app, docname, source):
         return f"]({REPOSITORY}/{kind}/main/{target.relative_to(root)}{hash_}{anchor})"
 
     text = source[0].replace("](decisions)", "](decisions/index.md)")
+    if docname == "index":  # pages that are on their way stand in the table already
+        for page in ("kubectl-mcp", "observe"):
+            if not pathlib.Path(app.srcdir, page + ".md").exists():
+                text = text.replace(f"\n{page}\n", "\n")
     parts, end = [], 0
     for fence in FENCE.finditer(text):
         parts += [OUTSIDE.sub(replace, text[end : fence.start()]), fence[0]]
