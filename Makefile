@@ -120,6 +120,12 @@ bench-scale: ## Measure the operator with 100, 300 and 1,000 servers on a simula
 soak: ## Keep 1,000 sessions busy for SOAK (10m); memory and goroutines must not grow
 	@hack/bench.sh -for $(SOAK) $(BENCH) soak
 
+##@ Release
+
+.PHONY: release
+release: ## Make a release in dist/release (VERSION=v1.2.3): programs, images, chart, manifest, SBOMs, checksums
+	go run -C hack/release . -root $(CURDIR) $(if $(filter-out file,$(origin VERSION)),-version $(VERSION)) $(RELEASE)
+
 ##@ Cluster
 
 .PHONY: cluster-up
