@@ -80,6 +80,14 @@ test-unit: ## Only what needs nothing but Go, with the race detector
 test-api: ## Only what needs a real API server and etcd
 	@hack/test.sh api
 
+.PHONY: test-oldest
+test-oldest: ## The same with the oldest Kubernetes that is supported
+	@hack/test.sh oldest
+
+.PHONY: test-release
+test-release: ## Only what a release consists of, made twice
+	@hack/test.sh release
+
 .PHONY: test-chart
 test-chart: ## Only the Helm chart (go test ./test/chart -update rewrites the golden files)
 	@hack/test.sh chart

@@ -4,8 +4,10 @@
 #   hack/test.sh all         everything, in this order:
 #   hack/test.sh unit        what needs nothing but Go, with the race detector
 #   hack/test.sh api         what needs a real API server and etcd
+#   hack/test.sh oldest      the same with the oldest Kubernetes that is supported
 #   hack/test.sh chart       the Helm chart, with the real helm
 #   hack/test.sh docs        the site, built from docs/
+#   hack/test.sh release     what a release consists of, made twice
 #   hack/test.sh dataplane   the sampler against servers and callers of other makers
 #   hack/test.sh peers       the same with their own programs and conformance suites
 #   hack/test.sh e2e         the product on a real cluster
@@ -68,12 +70,12 @@ packages() {
 	all=$(go list ./... | grep -v "^$module/test/e2e")
 	api=$(go list -test -f '{{if .ForTest}}{{.ForTest}} {{join .Deps " "}}{{end}}' ./... |
 		awk '/ sigs.k8s.io\/controller-runtime\/pkg\/envtest/ {print $1}' | sort -u | grep -v "^$module/test/e2e" || true)
-	local chart="^$module/test/chart" site="^$module/test/docs/site" dataplane="^$module/(test/dataplane|examples)(/|$)" peers="^$module/test/peers"
+	local chart="^$module/test/chart" site="^$module/test/docs/site" dataplane="^$module/(test/dataplane|examples)(/|$)" peers="^$module/test/peers" release="^$module/test/release"
 	case $1 in
 	api) echo "$api" ;;
 	chart) grep -E "$chart" <<<"$all" ;;
 	dataplane) grep -E "$dataplane" <<<"$all" ;;
-	unit) grep -vE -e "$chart" -e "$site" -e "$dataplane" -e "$peers" <<<"$all" | grep -vxF -f <(echo "${api:-none}") ;;
+	unit) grep -vE -e "$chart" -e "$site" -e "$dataplane" -e "$peers" -e "$release" <<<"$all" | grep -vxF -f <(echo "${api:-none}") ;;
 	esac
 }
 
@@ -113,6 +115,21 @@ phase_api() {
 	go test -C hack/cluster -timeout 10m ./...
 }
 
+# Not the storm, which is of the operator and not of the API server.
+phase_oldest() {
+	local why list
+	why=$(why_no_components)
+	if [[ $why ]]; then
+		skip oldest "$why"
+		return
+	fi
+	KUBEBUILDER_ASSETS=$(hack/cluster/build.sh --print envtest-oldest)
+	export KUBEBUILDER_ASSETS
+	list=$(packages api | grep -v /test/scale/)
+	# shellcheck disable=SC2086
+	go test -timeout 15m $list
+}
+
 phase_chart() {
 	local why
 	why=$(why_no_components)
@@ -128,6 +145,18 @@ phase_docs() {
 	hack/python.sh hack/docs/requirements.txt >/dev/null # the slow part of it
 	# Not cached: go test does not see the pages.
 	go test -count=1 -timeout 10m ./test/docs/site
+}
+
+phase_release() {
+	local why
+	why=$(why_no_components)
+	if [[ $why ]]; then
+		skip release "$why"
+		return
+	fi
+	go test -C hack/release -timeout 5m ./...
+	# Not cached: go test does not see what is built.
+	go test -count=1 -timeout 15m ./test/release
 }
 
 phase_dataplane() {
@@ -189,8 +218,8 @@ finish() {
 }
 
 case ${1:-} in
-all) trap finish EXIT && run unit api chart docs dataplane peers e2e ;;
-unit | api | chart | docs | dataplane | peers | e2e) trap finish EXIT && run "$1" ;;
+all) trap finish EXIT && run unit api oldest chart docs release dataplane peers e2e ;;
+unit | api | oldest | chart | docs | release | dataplane | peers | e2e) trap finish EXIT && run "$1" ;;
 -h | --help) usage ;;
 *) usage && exit 2 ;;
 esac
