@@ -29,6 +29,9 @@ const (
 	registry = "ghcr.io/mcp-sampling/"
 	source   = "https://github.com/mcp-sampling/mcp-sampling-operator"
 	chartDir = "charts/mcp-sampling-operator"
+	krewDir  = "hack/krew"
+
+	completionFile = "kubectl_complete-mcp"
 )
 
 // product is one of the project's programs, and what it comes as.
@@ -39,14 +42,14 @@ type product struct {
 	image, value string
 	ports        []string
 	about        string
-	// windows says that it runs there.
-	windows bool
+	// plugin says that it is one of kubectl, for all platforms.
+	plugin bool
 }
 
 var products = []product{
 	{name: "manager", image: "mcp-sampling-operator", value: "image", ports: []string{"8080", "8081"}, about: "The operator of MCP servers and their sampling"},
 	{name: "sampler", image: "mcp-sampler", value: "samplerImage", ports: []string{"8080", "9090", "9464"}, about: "Answers the sampling requests of an MCP server"},
-	{name: "kubectl-mcp", windows: true},
+	{name: "kubectl-mcp", plugin: true},
 }
 
 // release is one being made.
@@ -150,7 +153,7 @@ func (r release) build(ctx context.Context) ([]*built, error) {
 	group.SetLimit(2) // go build itself uses every processor
 	for _, platform := range r.platforms {
 		for _, p := range products {
-			if platform.OS == "windows" && !p.windows {
+			if platform.OS == "windows" && !p.plugin {
 				continue
 			}
 			b := &built{product: p, platform: platform}
@@ -195,14 +198,26 @@ func (r release) archives(all []*built) error {
 	if err != nil {
 		return err
 	}
+	completion, err := os.ReadFile(filepath.Join(r.root, krewDir, completionFile))
+	if err != nil {
+		return fmt.Errorf("read the plugin's completion: %w", err)
+	}
+	template, err := os.ReadFile(filepath.Join(r.root, krewDir, "mcp.yaml.tmpl"))
+	if err != nil {
+		return fmt.Errorf("read krew's manifest: %w", err)
+	}
 	var plugin []krew.Archive
 	for _, b := range all {
 		name := fmt.Sprintf("%s_%s_%s_%s", b.product.name, r.version, b.platform.OS, b.platform.Arch)
-		data, err := archive.TarGz([]archive.File{
+		files := []archive.File{
 			{Name: b.file(), Content: b.binary, Executable: true},
 			{Name: "LICENSE", Content: licence},
 			{Name: "THIRD-PARTY-NOTICES", Content: b.notices},
-		}, r.at)
+		}
+		if b.product.plugin && b.platform.OS != "windows" { // it is a shell script
+			files = append(files, archive.File{Name: completionFile, Content: completion, Executable: true})
+		}
+		data, err := archive.TarGz(files, r.at)
 		if err != nil {
 			return fmt.Errorf("make %s: %w", name, err)
 		}
@@ -216,11 +231,11 @@ func (r release) archives(all []*built) error {
 		if err := r.write(name+".spdx.json", bill); err != nil {
 			return err
 		}
-		if b.product.name == "kubectl-mcp" {
-			plugin = append(plugin, krew.Archive{OS: b.platform.OS, Arch: b.platform.Arch, File: name + ".tar.gz", SHA256: sum(data), Bin: b.file()})
+		if b.product.plugin {
+			plugin = append(plugin, krew.Archive{OS: b.platform.OS, Arch: b.platform.Arch, SHA256: sum(data)})
 		}
 	}
-	manifest, err := krew.Manifest(r.version, plugin)
+	manifest, err := krew.Manifest(template, r.version, plugin)
 	if err != nil {
 		return err
 	}
