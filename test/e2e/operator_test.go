@@ -37,6 +37,7 @@ func TestOperator(t *testing.T) {
 			{"who may call a sampler", testAccessFrom},
 			{"a node is drained under calls", testEvictions},
 			{"a server over stdio", testStdioServer},
+			{"a day with kubectl mcp", testPlugin},
 			{"a server is rolled out under calls", testRolloutOfAServer},
 			{"a deleted MCPServer leaves nothing behind", testDelete},
 			{"samplers are replaced under calls", testRollingUpdateOfSamplers},
