@@ -204,7 +204,7 @@ func read(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod, from time.Ti
 		return err
 	}
 	if err != nil {
-		return nil //nolint:nilerr // the pod is going; another one comes
+		return nil // the pod is going; another one comes
 	}
 	defer func() { _ = log.Close() }() // it was read
 	var failed error
@@ -213,7 +213,7 @@ func read(ctx context.Context, c *cluster.Cluster, pod *corev1.Pod, from time.Ti
 		return failed == nil
 	})
 	if ctx.Err() != nil || failed == nil {
-		return nil //nolint:nilerr // a log that breaks off is read again
+		return nil // a log that breaks off is read again
 	}
 	return cmp.Or(failed, err)
 }

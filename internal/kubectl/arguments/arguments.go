@@ -154,8 +154,8 @@ func (s *Schema) check(values map[string]any) error {
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(nobody{})
 	const name = "inputSchema.json"
-	if compiler.AddResource(name, doc) != nil {
-		return nil
+	if err := compiler.AddResource(name, doc); err != nil {
+		return nil //nolint:nilerr // as above
 	}
 	schema, err := compiler.Compile(name)
 	if err != nil {

@@ -36,9 +36,9 @@ func (c *Cluster) explain(right string, err error) error {
 	failed := func(format string, args ...any) error {
 		return &Failure{text: fmt.Sprintf(format, args...), cause: err}
 	}
-	where := " in namespace " + quote(c.Namespace)
+	where, role := " in namespace "+quote(c.Namespace), "Role"
 	if c.Namespace == "" || strings.HasSuffix(right, "all namespaces") {
-		where = " in all namespaces"
+		where, role = " in all namespaces", "ClusterRole"
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -46,8 +46,8 @@ func (c *Cluster) explain(right string, err error) error {
 	case meta.IsNoMatchError(err):
 		return failed("the cluster does not know this kind: install the operator's CRDs, of this plugin's version")
 	case apierrors.IsForbidden(err) && !isAdmission(err):
-		return failed("you may not %s%s: have somebody give you that right (a Role with %s)",
-			strings.TrimSuffix(right, " in all namespaces"), where, rule(strings.TrimSuffix(right, " in all namespaces")))
+		return failed("you may not %s%s: have somebody give you that right (a %s with %s)",
+			strings.TrimSuffix(right, " in all namespaces"), where, role, rule(strings.TrimSuffix(right, " in all namespaces")))
 	case apierrors.IsUnauthorized(err):
 		return failed("the cluster does not know you: log in again (%s)", oneLine(err))
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsForbidden(err):

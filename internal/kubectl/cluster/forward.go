@@ -11,9 +11,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // Forward listens on a port of this machine for a port of a pod, until ctx ends,
@@ -24,7 +24,7 @@ func (c *Cluster) Forward(ctx context.Context, pod *corev1.Pod, port int32) (str
 		return "", err
 	}
 	ready := make(chan struct{})
-	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"},
+	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(ctx, dialer, []string{"127.0.0.1"},
 		[]string{fmt.Sprintf("0:%d", port)}, ready, io.Discard, io.Discard)
 	if err != nil {
 		return "", fmt.Errorf("forward a port to pod %s: %w", pod.Name, err)
@@ -54,12 +54,12 @@ func (c *Cluster) dialer(pod *corev1.Pod) (httpstream.Dialer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("forward a port to pod %s: %w", pod.Name, err)
 	}
-	old := spdy.NewDialer(upgrader, &http.Client{Transport: roundTripper}, http.MethodPost, cleaned(target))
-	sockets, err := portforward.NewSPDYOverWebsocketDialer(cleaned(target), c.config)
+	old := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: roundTripper}, http.MethodPost, cleaned(target))
+	sockets, err := portforward.NewSPDYOverWebsocketDialerForStreaming(cleaned(target), c.config)
 	if err != nil {
 		return nil, fmt.Errorf("forward a port to pod %s: %w", pod.Name, err)
 	}
-	return portforward.NewFallbackDialer(sockets, old, func(err error) bool {
+	return portforward.NewFallbackDialerForStreaming(sockets, old, func(err error) bool {
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	}), nil
 }
