@@ -42,7 +42,7 @@ func (h *Handler) serveInitialize(w *operation, r *http.Request, m wire.Message,
 		return
 	}
 	defer resp.Body.Close()
-	defer func() { w.told(resp.StatusCode, resp.ProtoMajor) }()
+	defer w.told(resp.StatusCode, resp.ProtoMajor)
 	answered := resp.Header
 
 	id := answered.Get(wire.HeaderSession)

@@ -32,6 +32,8 @@ type operation struct {
 	// answered is true once the response to the message was seen.
 	answered bool
 	span     *tracing.Span
+	// head is that of a response which is copied.
+	head headOf
 
 	// asked is when the server was asked, zero while it is not; the others are of
 	// that.
@@ -175,13 +177,14 @@ func (h *Handler) within(ctx context.Context, c *call, params []byte) context.Co
 type headOf struct {
 	buffer []byte
 	length int
-	whole  bool
+	// more is true where there was no room for all of it.
+	more bool
 }
 
-// Write implements io.Writer.
-func (k *headOf) Write(p []byte) (int, error) {
+func (k *headOf) take(p []byte) {
 	n := copy(k.buffer[k.length:], p)
 	k.length += n
-	k.whole = k.whole && n == len(p)
-	return len(p), nil
+	k.more = k.more || n < len(p)
 }
+
+func (k *headOf) drop() { *k = headOf{} }

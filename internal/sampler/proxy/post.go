@@ -81,7 +81,7 @@ func (h *Handler) serveMessage(w *operation, r *http.Request, m wire.Message, bo
 		h.postFailed(w, r, s, m, err)
 		return
 	}
-	defer func() { w.told(resp.StatusCode, resp.ProtoMajor) }()
+	defer w.told(resp.StatusCode, resp.ProtoMajor)
 	defer resp.Body.Close()
 	h.learn(s, header, resp)
 	switch m.Method {

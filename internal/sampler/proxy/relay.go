@@ -89,16 +89,15 @@ func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Respo
 		body = flushReader{resp.Body, out}
 	}
 	space := *buffer
-	head := headOf{whole: true}
 	var op *operation
 	if in.call != nil {
 		op = in.call.op
 	}
 	if op != nil {
-		head.buffer, space = space[:maxLookedAt], space[maxLookedAt:]
-		body = io.TeeReader(body, &head)
+		op.head.buffer, space = space[:maxLookedAt], space[maxLookedAt:]
+		defer op.head.drop() // the buffer is others' then
 	}
-	if _, err := io.CopyBuffer(out, onlyReader{body}, space); err != nil {
+	if _, err := io.CopyBuffer(out, onlyReader{body, op}, space); err != nil {
 		if !h.callerLeft(r) {
 			op.broke()
 			h.opts.Logger.Warn("a response of the server broke off", "error", err)
@@ -107,15 +106,27 @@ func (h *Handler) relayBody(r *http.Request, out *callerWriter, resp *http.Respo
 	}
 	if op != nil {
 		op.answered = true
-		if head.whole {
-			op.look(head.buffer[:head.length])
+		if !op.head.more {
+			op.look(op.head.buffer[:op.head.length])
 		}
 	}
 	return outcome{over: true}
 }
 
-// onlyReader hides WriteTo, which would not use the buffer.
-type onlyReader struct{ io.Reader }
+// onlyReader hides WriteTo, which would not use the buffer, and shows an operation
+// what is read.
+type onlyReader struct {
+	from io.Reader
+	op   *operation
+}
+
+func (r onlyReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if r.op != nil {
+		r.op.head.take(p[:n])
+	}
+	return n, err
+}
 
 // relayEvents copies an event stream, event by event.
 func (h *Handler) relayEvents(ctx context.Context, out *callerWriter, body io.Reader, in *inspector) error {

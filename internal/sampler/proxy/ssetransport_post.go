@@ -124,7 +124,7 @@ func (h *Handler) serveSSEMessage(w *operation, r *http.Request, s *session, m w
 		return
 	}
 	defer resp.Body.Close()
-	defer func() { w.told(resp.StatusCode, resp.ProtoMajor) }()
+	defer w.told(resp.StatusCode, resp.ProtoMajor)
 	if resp.StatusCode >= http.StatusBadRequest {
 		finish() // nothing will come on the stream
 	} else {
