@@ -11,7 +11,9 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/mark3labs/mcp-go/client"
@@ -335,5 +337,41 @@ func TestWithoutACollectorTheCallersTraceContextPasses(t *testing.T) {
 	_ = resp.Body.Close()
 	if got := parents("tools/list"); len(got) != 1 || got[0] != callersParent {
 		t.Errorf("the server was called with the trace context %q", got)
+	}
+}
+
+func TestOperationsAreCountedAndPeersCannotGrowTheSeries(t *testing.T) {
+	var answers atomic.Int64
+	hostile := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"error":{"code":%d,"message":"no"}}`, answers.Add(1))
+	})
+	f := start(t, listen(t, hostile).URL, listen(t, fakellm.New()).URL, nil)
+	const calls = 50
+	for i := range calls {
+		resp, err := http.Post("http://"+f.Addr().String()+"/mcp", "application/json",
+			strings.NewReader(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"odd-%d","params":{"name":"odd"}}`, i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+	const labels = `{mcp_method_name="_OTHER",error_type="_OTHER",network_transport="tcp",network_protocol_name="http",network_protocol_version="1.1"} 50`
+	end := time.Now().Add(deadline)
+	for {
+		text := f.metrics()
+		served := strings.Contains(text, "mcp_server_operation_duration_seconds_count"+labels)
+		asked := strings.Contains(text, "mcp_client_operation_duration_seconds_count"+labels)
+		if strings.Contains(text, "odd") {
+			t.Fatalf("a label has what a peer chose:\n%s", text)
+		}
+		if served && asked {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the metrics never had both operations with %s:\n%s", labels, text)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

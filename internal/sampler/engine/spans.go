@@ -21,7 +21,7 @@ func (e *Engine) described(o *outcome) tracing.Sampling {
 		s.ErrorType = o.reason
 	}
 	if o.policy != nil {
-		s.MaxTokens, s.Temperature = int64(o.policy.Params.MaxTokens), o.policy.Params.Temperature
+		s.MaxTokens, s.Temperature = o.policy.Params.MaxTokens, o.policy.Params.Temperature
 	}
 	if n := len(o.attempts); n > 0 {
 		last := &o.attempts[n-1]
