@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -64,6 +65,11 @@ func (s *session) open(ctx context.Context) outcome {
 	return outcome{err: err, took: time.Since(start)}
 }
 
+// redial is how long a call looks for somebody who takes the connection. Nothing was
+// sent before, so trying again is safe, and what gateways and clients do: for a moment
+// a Service may still lead to a pod that listens no more.
+const redial = 5 * time.Second
+
 // call calls a tool. As long as there is no answer at all, it tries again within
 // that time.
 func (s *session) call(ctx context.Context, tool string, within time.Duration) outcome {
@@ -82,7 +88,7 @@ func (s *session) call(ctx context.Context, tool string, within time.Duration) o
 			out.moved = s.last != "" && s.last != text
 			s.last, out.text, out.err = text, text, nil
 			return out
-		case errors.As(err, &none) && out.took < within:
+		case errors.As(err, &none) && out.took < within, errors.Is(err, syscall.ECONNREFUSED) && out.took < redial:
 			out.again++
 			time.Sleep(100 * time.Millisecond)
 		default:
