@@ -38,18 +38,22 @@ type wholeSampler struct {
 }
 
 // startSampler runs a sampler before the server at upstream.
-func startSampler(t testing.TB, upstream string, policy config.Policy) *wholeSampler {
+func startSampler(t testing.TB, upstream string, policy config.Policy, modify ...func(*sampler.Options)) *wholeSampler {
 	t.Helper()
 	s := &wholeSampler{
 		t: t, file: filepath.Join(t.TempDir(), "sampler.yaml"), client: httpClient(t),
 		log: &transcript{}, audit: &transcript{},
 	}
 	s.configure(upstream, policy)
-	var err error
-	s.server, err = sampler.New(sampler.Options{
+	options := sampler.Options{
 		ConfigPath: s.file, Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", DrainTimeout: time.Second, Version: "test",
 		Audit: s.audit, Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
+	}
+	for _, m := range modify {
+		m(&options)
+	}
+	var err error
+	s.server, err = sampler.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
