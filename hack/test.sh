@@ -89,6 +89,7 @@ fuzzed() {
 phase_unit() {
 	need_compiler
 	hack/redis.sh >/dev/null
+	hack/collector.sh >/dev/null
 	local list
 	list=$(packages unit)
 	# shellcheck disable=SC2086 # one argument a package
@@ -163,6 +164,7 @@ phase_dataplane() {
 	need_compiler
 	# The slow parts of it, before the tests' deadline runs.
 	hack/redis.sh >/dev/null
+	hack/collector.sh >/dev/null
 	hack/python.sh >/dev/null
 	hack/python.sh hack/demo/requirements-fastmcp.txt hack/peers/requirements-fastmcp-examples.txt >/dev/null
 	hack/python.sh hack/demo/small-model/requirements.txt >/dev/null
