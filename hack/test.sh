@@ -89,7 +89,6 @@ fuzzed() {
 phase_unit() {
 	need_compiler
 	hack/redis.sh >/dev/null
-	hack/collector.sh >/dev/null
 	local list
 	list=$(packages unit)
 	# shellcheck disable=SC2086 # one argument a package
