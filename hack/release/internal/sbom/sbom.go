@@ -84,15 +84,11 @@ func Document(subject Subject, modules []program.Module) ([]byte, error) {
 
 func describe(m program.Module) *spdx.Package {
 	declared := licenceOf(m.Texts)
-	download := "https://proxy.golang.org/" + escape(m.Path) + "/@v/" + escape(m.Version) + ".zip"
-	if m.Path == program.GoModule {
-		download = "https://go.dev/dl/go" + m.Version + ".src.tar.gz"
-	}
 	return &spdx.Package{
 		PackageName:               m.Path,
 		PackageSPDXIdentifier:     identifier(m.Path + "-" + m.Version),
 		PackageVersion:            m.Version,
-		PackageDownloadLocation:   download,
+		PackageDownloadLocation:   noAssertion, // the purl says where from, by each one's own way
 		PackageLicenseConcluded:   noAssertion,
 		PackageLicenseDeclared:    declared,
 		PackageCopyrightText:      noAssertion,
@@ -148,17 +144,4 @@ var notInIdentifiers = regexp.MustCompile(`[^A-Za-z0-9.-]+`)
 
 func identifier(s string) common.ElementID {
 	return common.ElementID("Package-" + notInIdentifiers.ReplaceAllString(s, "-"))
-}
-
-// escape is how the module proxy writes upper case.
-func escape(s string) string {
-	var out strings.Builder
-	for _, r := range s {
-		if 'A' <= r && r <= 'Z' {
-			out.WriteByte('!')
-			r += 'a' - 'A'
-		}
-		out.WriteRune(r)
-	}
-	return out.String()
 }
