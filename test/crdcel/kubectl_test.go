@@ -89,11 +89,12 @@ func TestAppliedManifestsShowNoDiff(t *testing.T) {
 		}
 		return out
 	}
-	namespace := "../../examples/quickstart/namespace.yaml"
-	kubectl([]string{namespace}, "apply", "--server-side")
+	// A dry run makes no namespaces, and objects want theirs.
+	namespaces := []string{"../../examples/quickstart/namespace.yaml", "../../examples/two-teams/teams.yaml"}
+	kubectl(namespaces, "apply", "--server-side")
 
 	for _, files := range manifests(t) {
-		files = slices.DeleteFunc(files, func(file string) bool { return file == namespace })
+		files = slices.DeleteFunc(files, func(file string) bool { return slices.Contains(namespaces, file) })
 		kubectl(files, "apply", "--server-side", "--dry-run=server")
 		if _, err := run(files, "get"); err == nil {
 			t.Error("a dry run made objects")
