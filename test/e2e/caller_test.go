@@ -160,7 +160,13 @@ func (s *space) endpoint(ctx context.Context, service string) (pod string, port 
 			if e.TargetRef == nil || e.Conditions.Ready == nil || !*e.Conditions.Ready || len(slice.Ports) == 0 || slice.Ports[0].Port == nil {
 				continue
 			}
-			return e.TargetRef.Name, *slice.Ports[0].Port, nil
+			// A slice is a moment behind its pods: one that a rollout is ending has
+			// the configuration from before it.
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: e.TargetRef.Name}}
+			if err := s.get(ctx, pod); err != nil || pod.DeletionTimestamp != nil {
+				continue
+			}
+			return pod.Name, *slice.Ports[0].Port, nil
 		}
 	}
 	return "", 0, errors.New("no endpoint is ready")

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -16,7 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/pagerun"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/testing/pages"
 )
 
 // What a model that calls tools says in two of the examples. A small one does not
@@ -69,19 +68,13 @@ func testExamples(t *testing.T) {
 			}
 			page, err := os.ReadFile("../../examples/" + example.name + "/README.md")
 			must(t, err)
-			steps, err := pagerun.Parse(string(page))
+			blocks, err := pages.Blocks(string(page))
 			must(t, err)
-			if len(steps) < 2 {
-				t.Fatalf("the README has %d blocks of commands only", len(steps))
+			if n := len(pages.Commands(blocks)); n < 2 {
+				t.Fatalf("the README has %d blocks of commands only", n)
 			}
-			ownPorts(t, steps)
-			// Long enough for every wait in a README.
-			ctx, cancel := context.WithTimeoutCause(t.Context(), 4*patience, errors.New("the README's commands do not come to an end"))
-			defer cancel()
-			out, err := pagerun.Run(ctx, steps, pagerun.Options{Dir: repository(t, replace, "quickstart", example.name), Env: userEnv(t)})
-			if err != nil {
-				t.Errorf("%v\nAll that was printed:\n%s", err, out)
-			}
+			ownPorts(t, blocks)
+			runPages(t, blocks, repository(t, replace, "quickstart", example.name))
 		})
 	}
 }
@@ -111,11 +104,11 @@ var forwarded = regexp.MustCompile(`port-forward .* (\d+):\d+ &`)
 
 // ownPorts takes free ports in place of those of a README, which may be in use on
 // this machine.
-func ownPorts(t *testing.T, steps []pagerun.Step) {
+func ownPorts(t *testing.T, blocks []pages.Block) {
 	t.Helper()
 	var replace []string
-	for _, step := range steps {
-		for _, m := range forwarded.FindAllStringSubmatch(step.Commands, -1) {
+	for _, block := range blocks {
+		for _, m := range forwarded.FindAllStringSubmatch(block.Text, -1) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			must(t, err)
 			defer listener.Close() // all at the end, so that each gets another one
@@ -124,8 +117,9 @@ func ownPorts(t *testing.T, steps []pagerun.Step) {
 			replace = append(replace, " "+m[1]+":", " "+port+":", "127.0.0.1:"+m[1], "127.0.0.1:"+port)
 		}
 	}
-	for i := range steps {
-		steps[i].Commands = strings.NewReplacer(replace...).Replace(steps[i].Commands)
+	replacer := strings.NewReplacer(replace...)
+	for i := range blocks {
+		blocks[i].Text = replacer.Replace(blocks[i].Text)
 	}
 }
 
@@ -183,5 +177,6 @@ func userEnv(t *testing.T) []string {
 		"OPENAI_API_KEY="+rightKey,
 		// The folder is another one each time; what was built is the same.
 		"GOFLAGS=-trimpath",
+		"MAKEFLAGS=", "NO_COLOR=1",
 	)
 }
