@@ -96,33 +96,42 @@ func whyNotLoaded(server *mcpv1alpha1.MCPServer) string {
 	return ""
 }
 
-// spacing keeps the passes over one namespace apart. The first one does not wait.
+// spacing keeps the passes over one namespace apart: the more servers they look at,
+// the further. The first one does not wait.
 type spacing struct {
 	now func() time.Time
 
 	mu   sync.Mutex
-	last map[string]time.Time
+	last map[string]pass
+}
+
+type pass struct {
+	began   time.Time
+	servers int
 }
 
 // apart is how far the beginnings of two passes are apart at least.
-const apart = 100 * time.Millisecond
+func (p pass) apart() time.Duration {
+	return min(max(100*time.Millisecond, time.Duration(p.servers)*time.Second/4000), time.Second)
+}
 
 func newSpacing(now func() time.Time) *spacing {
-	return &spacing{now: now, last: map[string]time.Time{}}
+	return &spacing{now: now, last: map[string]pass{}}
 }
 
 // wait is how long to wait before the next pass.
 func (s *spacing) wait(namespace string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	last := s.last[namespace]
 	// A clock that was set back must not stop it.
-	return max(0, min(apart, s.last[namespace].Add(apart).Sub(s.now())))
+	return max(0, min(last.apart(), last.began.Add(last.apart()).Sub(s.now())))
 }
 
-func (s *spacing) begin(namespace string) {
+func (s *spacing) begin(namespace string, servers int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last[namespace] = s.now()
+	s.last[namespace] = pass{began: s.now(), servers: servers}
 }
 
 func (s *spacing) forget(namespace string) {

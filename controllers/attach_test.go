@@ -242,7 +242,7 @@ func TestPassesOverANamespaceAreKeptApart(t *testing.T) {
 		var waits []time.Duration
 		wait := func() { waits = append(waits, s.wait("team")) }
 		wait() // nothing has been done yet
-		s.begin("team")
+		s.begin("team", 10)
 		wait()
 		time.Sleep(60 * time.Millisecond)
 		wait()
@@ -251,10 +251,13 @@ func TestPassesOverANamespaceAreKeptApart(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		wait()
-		s.begin("team")
+		s.begin("team", 1000)
+		wait()
+		s.begin("team", 10_000)
+		wait()
 		s.forget("team")
 		wait()
-		want := []time.Duration{0, apart, apart - 60*time.Millisecond, 0, 0}
+		want := []time.Duration{0, 100 * time.Millisecond, 40 * time.Millisecond, 0, 250 * time.Millisecond, time.Second, 0}
 		if !slices.Equal(want, waits) {
 			t.Errorf("it waits for %v, want %v", waits, want)
 		}

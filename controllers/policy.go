@@ -40,10 +40,11 @@ type PolicyReconciler struct {
 }
 
 // counting is how far two statuses of a policy are apart, at least, that differ in
-// how many of its servers have loaded it only; longer while some have not.
-func counting(s mcpv1alpha1.SamplingPolicyStatus) time.Duration {
+// how many of its servers have loaded it only; longer while some have not, and where
+// many policies count at the same time, as when the operator is new.
+func counting(s mcpv1alpha1.SamplingPolicyStatus, policies int) time.Duration {
 	if s.Targets.Programmed < s.Targets.Attached {
-		return 3 * time.Second
+		return max(3*time.Second, time.Duration(policies)*time.Second/5)
 	}
 	return time.Second
 }
@@ -51,7 +52,6 @@ func counting(s mcpv1alpha1.SamplingPolicyStatus) time.Duration {
 // Reconcile does one pass over the SamplingPolicies of the namespace of the
 // request, which has no name.
 func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	r.pace.begin(req.Namespace)
 	policies, err := policiesIn(ctx, r.client, req.Namespace, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -64,6 +64,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if err := r.client.List(ctx, servers, client.InNamespace(req.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list MCPServers: %w", err)
 	}
+	r.pace.begin(req.Namespace, len(servers.Items))
 	there, byName := present(servers.Items)
 	var result ctrl.Result
 	var problems []error
@@ -78,7 +79,7 @@ func (r *PolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 		}
 		next := status.Policy(status.PolicyInput{Policy: policy, Plan: plan, Servers: byName, Now: r.opts.now()})
 		r.metrics.Seen(policy, next.Targets.Attached, meta.IsStatusConditionTrue(next.Conditions, mcpv1alpha1.ConditionProgrammed))
-		if wait := counting(next) - r.written.since(policy); wait > 0 && onlyCounts(policy.Status, next) {
+		if wait := counting(next, len(policies)) - r.written.since(policy); wait > 0 && onlyCounts(policy.Status, next) {
 			result = within(result, wait)
 			continue
 		}

@@ -147,4 +147,5 @@ if [[ $CLUSTER == own ]]; then
 	export E2E_KUBECTL=$tools/kubectl E2E_HELM=$tools/helm
 fi
 say "go test ./test/e2e"
-go test -count=1 -timeout 20m -parallel 4 -v ./test/e2e "$@"
+# It prints once more at its end what failed.
+go tool -modfile=hack/tools/go.mod gotestsum --format=standard-verbose --hide-summary=skipped -- -count=1 -timeout 20m -parallel 4 ./test/e2e "$@"

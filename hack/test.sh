@@ -44,6 +44,9 @@ need_compiler() {
 	{ "${install[@]}" || { apt-get update -qq && "${install[@]}"; }; } >/dev/null
 }
 
+# go_test is go test, which prints once more at its end what failed.
+go_test() { go tool -modfile=hack/tools/go.mod gotestsum --format=standard-quiet --hide-summary=skipped -- "$@"; }
+
 # why_no_components says why the components of Kubernetes cannot be built here.
 why_no_components() {
 	if [[ $(go env GOOS) != linux ]]; then echo "the API server for tests is built on Linux only, this is $(go env GOOS)"; fi
@@ -92,7 +95,7 @@ phase_unit() {
 	local list
 	list=$(packages unit)
 	# shellcheck disable=SC2086 # one argument a package
-	go test -race -timeout 10m $list
+	go_test -race -timeout 10m $list
 	# A moment with what strangers send; `make fuzz` takes its time.
 	# shellcheck disable=SC2046
 	hack/fuzz.sh 3s $(fuzzed)
@@ -111,7 +114,7 @@ phase_api() {
 	export KUBEBUILDER_ASSETS
 	list=$(packages api)
 	# shellcheck disable=SC2086
-	go test -race -timeout 15m $list
+	go_test -race -timeout 15m $list
 	go test -C hack/cluster -timeout 10m ./...
 }
 
@@ -127,7 +130,7 @@ phase_oldest() {
 	export KUBEBUILDER_ASSETS
 	list=$(packages api | grep -v /test/scale/)
 	# shellcheck disable=SC2086
-	go test -timeout 15m $list
+	go_test -timeout 15m $list
 }
 
 phase_chart() {
@@ -138,13 +141,13 @@ phase_chart() {
 		return
 	fi
 	# Not cached: go test does not see that helm or kustomize read the chart.
-	go test -count=1 -timeout 10m ./test/chart/...
+	go_test -count=1 -timeout 10m ./test/chart/...
 }
 
 phase_docs() {
 	hack/python.sh hack/docs/requirements.txt >/dev/null # the slow part of it
 	# Not cached: go test does not see the pages.
-	go test -count=1 -timeout 10m ./test/docs/site
+	go_test -count=1 -timeout 10m ./test/docs/site
 }
 
 phase_release() {
@@ -156,7 +159,7 @@ phase_release() {
 	fi
 	go test -C hack/release -timeout 5m ./...
 	# Not cached: go test does not see what is built.
-	go test -count=1 -timeout 15m ./test/release
+	go_test -count=1 -timeout 15m ./test/release
 }
 
 phase_dataplane() {
@@ -170,14 +173,14 @@ phase_dataplane() {
 	local list
 	list=$(packages dataplane)
 	# shellcheck disable=SC2086
-	go test -race -timeout 15m $list
+	go_test -race -timeout 15m $list
 }
 
 phase_peers() {
 	hack/peers.sh >/dev/null # the slow part of it, before the tests' deadline runs
 	# Not cached: go test does not see the programs that it runs.
 	# Much of it is waiting, so more at a time than there are processors.
-	go test -count=1 -parallel 6 -timeout 10m ./test/peers
+	go_test -count=1 -parallel 6 -timeout 10m ./test/peers
 }
 
 phase_e2e() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +15,9 @@ const (
 	mostInitial = 3 * time.Minute
 	mostRSS     = 250 << 20
 )
+
+// operator is the name of its process.
+const operator = "manager"
 
 // report writes the page's section and returns how many promises are not kept.
 func report(w io.Writer, all []figures) int {
@@ -29,7 +33,7 @@ func report(w io.Writer, all []figures) int {
 		{"reads in an idle minute", func(f figures) string { return fmt.Sprint(f.idle.reads) }},
 		{"reports asked for in an idle minute", func(f figures) string { return fmt.Sprint(f.asked) }},
 		{"most of them in a tenth of a second", func(f figures) string { return fmt.Sprint(f.busiest) }},
-		{"CPU of the operator in an idle minute", func(f figures) string { return seconds(f.idleCPU) }},
+		{"CPU of the operator in an idle minute", func(f figures) string { return seconds(f.idleCPU[operator]) }},
 		{"RSS of the operator, idle and at most", func(f figures) string {
 			return fmt.Sprintf("%d / %d MiB", f.idleRSS>>20, f.highestRSS>>20)
 		}},
@@ -57,6 +61,7 @@ func report(w io.Writer, all []figures) int {
 	last := all[len(all)-1]
 	fmt.Fprintf(w, "\nWrites with %d servers: at the start %s; for the edit of all %s; after the restart %s.\n\n",
 		last.servers, last.start.kinds(), last.allCalls.kinds(), last.restartCalls.kinds())
+	fmt.Fprintf(w, "CPU with %d servers: at the start %s; for the edit of all %s.\n\n", last.servers, last.startCPU, last.allCPU)
 	return promises(w, all)
 }
 
@@ -89,7 +94,7 @@ func promises(w io.Writer, all []figures) int {
 		}{
 			{"time to Ready", first.ready.Seconds(), last.ready.Seconds()},
 			{"writes to Ready", float64(first.start.writes), float64(last.start.writes)},
-			{"CPU when idle", first.idleCPU.Seconds(), last.idleCPU.Seconds()},
+			{"CPU when idle", first.idleCPU[operator].Seconds(), last.idleCPU[operator].Seconds()},
 			{"RSS at most", float64(first.highestRSS), float64(last.highestRSS)},
 			{"edit of all", first.all.Seconds(), last.all.Seconds()},
 			{"requests for that", float64(first.allCalls.reads + first.allCalls.writes), float64(last.allCalls.reads + last.allCalls.writes)},
@@ -112,6 +117,18 @@ func (c callCounts) kinds() string {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(c.byKind)) {
 		parts = append(parts, fmt.Sprintf("%d %s", c.byKind[kind], kind))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String begins with the program that has used most.
+func (c cpuTimes) String() string {
+	names := slices.SortedFunc(maps.Keys(c), func(a, b string) int { return cmp.Compare(c[b], c[a]) })
+	var parts []string
+	for _, name := range names {
+		if c[name] >= time.Second/10 {
+			parts = append(parts, name+" "+seconds(c[name]))
+		}
 	}
 	return strings.Join(parts, ", ")
 }

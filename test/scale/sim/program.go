@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // Program is a process.
@@ -67,50 +68,33 @@ func (p *Program) LastWords() string {
 }
 
 // RSS returns the resident memory now and at its highest, in bytes.
-func (p *Program) RSS() (now, highest int64, err error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+func (p *Program) RSS() (now, highest uint64, err error) {
+	proc, err := procfs.NewProc(p.cmd.Process.Pid)
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the memory of %s: %w", p.cmd.Path, err)
 	}
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if len(fields) != 3 || (fields[0] != "VmRSS:" && fields[0] != "VmHWM:") {
-			continue
-		}
-		kib, err := strconv.ParseInt(fields[1], 10, 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("read the memory of %s: %w", p.cmd.Path, err)
-		}
-		if fields[0] == "VmRSS:" {
-			now = kib << 10
-		} else {
-			highest = kib << 10
-		}
+	status, err := proc.NewStatus()
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the memory of %s: %w", p.cmd.Path, err)
 	}
-	return now, highest, nil
+	return status.VmRSS, status.VmHWM, nil
 }
 
-// ticks is how many of the kernel's clock ticks are a second, on every Linux.
-const ticks = 100
-
-// CPU returns the time that the process has used.
-func (p *Program) CPU() (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+// CPU returns the time that this program and each that it has started have used, by
+// their names, which Linux cuts after 15 letters.
+func CPU() (map[string]time.Duration, error) {
+	all, err := procfs.AllProcs()
 	if err != nil {
-		return 0, fmt.Errorf("read the time of %s: %w", p.cmd.Path, err)
+		return nil, fmt.Errorf("read the times of the programs: %w", err)
 	}
-	_, after, _ := strings.Cut(string(data), ") ")
-	fields := strings.Fields(after)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("read the time of %s: %q", p.cmd.Path, after)
-	}
-	var sum time.Duration
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read the time of %s: %w", p.cmd.Path, err)
+	self := os.Getpid()
+	out := map[string]time.Duration{}
+	for _, proc := range all {
+		stat, err := proc.Stat()
+		if err != nil || stat.PID != self && stat.PPID != self {
+			continue // it has ended, or is none of ours
 		}
-		sum += time.Duration(n) * time.Second / ticks
+		out[stat.Comm] += time.Duration(stat.CPUTime() * float64(time.Second))
 	}
-	return sum, nil
+	return out, nil
 }
