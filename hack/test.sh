@@ -5,7 +5,7 @@
 #   hack/test.sh unit        what needs nothing but Go, with the race detector
 #   hack/test.sh api         what needs a real API server and etcd
 #   hack/test.sh oldest      the same with the oldest Kubernetes that is supported
-#   hack/test.sh chart       the Helm chart, with the real helm
+#   hack/test.sh chart       the Helm chart, with the real helm and promtool
 #   hack/test.sh docs        the site, built from docs/
 #   hack/test.sh release     what a release consists of, made twice
 #   hack/test.sh dataplane   the sampler against servers and callers of other makers
@@ -73,7 +73,7 @@ packages() {
 	all=$(go list ./... | grep -v "^$module/test/e2e")
 	api=$(go list -test -f '{{if .ForTest}}{{.ForTest}} {{join .Deps " "}}{{end}}' ./... |
 		awk '/ sigs.k8s.io\/controller-runtime\/pkg\/envtest/ {print $1}' | sort -u | grep -v "^$module/test/e2e" || true)
-	local chart="^$module/test/chart" site="^$module/test/docs/site" dataplane="^$module/(test/dataplane|examples)(/|$)" peers="^$module/test/peers" release="^$module/test/release"
+	local chart="^$module/test/(chart|observe)$" site="^$module/test/docs/site" dataplane="^$module/(test/dataplane|examples)(/|$)" peers="^$module/test/peers" release="^$module/test/release"
 	case $1 in
 	api) echo "$api" ;;
 	chart) grep -E "$chart" <<<"$all" ;;
@@ -141,7 +141,7 @@ phase_chart() {
 		return
 	fi
 	# Not cached: go test does not see that helm or kustomize read the chart.
-	go_test -count=1 -timeout 10m ./test/chart/...
+	go_test -count=1 -timeout 10m ./test/chart/... ./test/observe
 }
 
 phase_docs() {
