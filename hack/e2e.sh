@@ -32,17 +32,14 @@ why_not() {
 	fi
 }
 
-# peers_image prints the archive of the image with the tests' own programs.
-peers_image() {
-	local context=$work/peers hash ref archive
-	mkdir -p "$context" "$cache/images"
-	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/" \
-		./internal/testing/fakellm/cmd/fakellm ./internal/testing/gosdkserver ./internal/testing/manycallers ./internal/testing/probe ./examples/caller
-	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/handler" ./examples/webhook/go
-	cp test/e2e/peers/Dockerfile "$context/"
-	hash=$(cat "$context"/* | sha256sum | cut -c1-16)
-	ref=localhost/e2e-peers:$hash
-	archive=$cache/images/e2e-peers-$hash.tar
+# archive_of NAME CONTEXT builds an image of what is in a folder, if that has
+# changed, and prints its archive.
+archive_of() {
+	local name=$1 context=$2 hash ref archive
+	hash=$(cd "$context" && find . -type f | sort | xargs cat | sha256sum | cut -c1-16)
+	ref=localhost/$name:$hash
+	archive=$cache/images/$name-$hash.tar
+	mkdir -p "$cache/images"
 	if [[ ! -e $archive ]]; then
 		rm -f "$archive.part"
 		if docker info >/dev/null 2>&1; then
@@ -50,13 +47,36 @@ peers_image() {
 			docker save --output "$archive.part" "$ref"
 		else
 			hack/cluster/install-deps.sh >&2
-			local bud=(buildah --root "$work/root" --runroot "$work/run" --storage-driver vfs)
+			local bud=(buildah --root "$work/$name-root" --runroot "$work/$name-run" --storage-driver vfs)
 			"${bud[@]}" bud --quiet --isolation chroot --timestamp 0 --tag "$ref" "$context" >/dev/null
 			"${bud[@]}" push --quiet "$ref" "docker-archive:$archive.part:$ref" >/dev/null
 		fi
 		mv "$archive.part" "$archive"
 	fi
 	echo "$archive"
+}
+
+# peers_image prints the archive of the image with the tests' own programs.
+peers_image() {
+	local context=$work/peers
+	mkdir -p "$context"
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/" \
+		./internal/testing/fakellm/cmd/fakellm ./internal/testing/gosdkserver ./internal/testing/manycallers ./internal/testing/probe ./examples/caller
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags='-s -w' -o "$context/handler" ./examples/webhook/go
+	cp test/e2e/peers/Dockerfile "$context/"
+	archive_of e2e-peers "$context"
+}
+
+# prometheus_image prints the archive of an image with a real Prometheus and the
+# libraries that it is linked with.
+prometheus_image() {
+	local context=$work/prometheus program library
+	program=$(hack/prometheus.sh)/prometheus
+	mkdir -p "$context/root"
+	cp "$program" "$context/root/"
+	for library in $(ldd "$program" | grep -oE '/[^ ]+'); do install -D "$library" "$context/root$library"; done
+	printf 'FROM scratch\nCOPY root /\nUSER 65532:65532\nENTRYPOINT ["/prometheus"]\n' >"$context/Dockerfile"
+	archive_of e2e-prometheus "$context"
 }
 
 # in_background NAME COMMAND… keeps what the command prints in $work/NAME.out,
@@ -122,19 +142,21 @@ in_background cluster hack/cluster/cluster.sh up
 in_background tests go vet ./test/e2e # compiles what it imports
 if [[ $CLUSTER != current ]]; then
 	in_background peers peers_image
+	in_background prometheus prometheus_image
 	in_background servers hack/example-images.sh "${servers[@]}"
 	in_background operator hack/images.sh
 	in_background previous hack/previous-images.sh
-	wait_for peers servers operator previous
+	wait_for peers prometheus servers operator previous
 	E2E_PEERS_TAG=$(sed -n 's/.*e2e-peers-\(.*\)\.tar$/\1/p' "$work/peers.out")
 	E2E_PREVIOUS=$(cut -d' ' -f1 "$work/previous.out" | xargs)
-	export E2E_PEERS_TAG E2E_PREVIOUS
+	E2E_PROMETHEUS_TAG=$(sed -n 's/.*e2e-prometheus-\(.*\)\.tar$/\1/p' "$work/prometheus.out")
+	export E2E_PEERS_TAG E2E_PREVIOUS E2E_PROMETHEUS_TAG
 fi
 wait_for cluster tests
 
 if [[ $CLUSTER != current ]]; then
 	say "loading images"
-	mapfile -t archives < <(cat "$work/peers.out" "$work/servers.out" && cut -d' ' -f2- "$work/previous.out")
+	mapfile -t archives < <(cat "$work/peers.out" "$work/prometheus.out" "$work/servers.out" && cut -d' ' -f2- "$work/previous.out")
 	hack/cluster/cluster.sh load "${archives[@]}"
 fi
 say "installing the operator by Helm"

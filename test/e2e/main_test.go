@@ -9,6 +9,8 @@
 //	E2E_KUBECTL, E2E_HELM    the programs (default: those on the PATH)
 //	E2E_IMAGES               where the images of the servers are (default localhost)
 //	E2E_PEERS_TAG            tag of the image with the fake peers (default dev)
+//	E2E_PROMETHEUS_TAG       tag of the image with Prometheus; without it that test is
+//	                         left out
 //	E2E_PREVIOUS             images of the release before, manager and sampler, to
 //	                         upgrade from; without it that test is left out
 //	E2E_SMALL_MODEL          "skip" leaves out the test with the real small model

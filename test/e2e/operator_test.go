@@ -38,6 +38,7 @@ func TestOperator(t *testing.T) {
 			{"a node is drained under calls", testEvictions},
 			{"a server over stdio", testStdioServer},
 			{"a day with kubectl mcp", testPlugin},
+			{"a real Prometheus has data for panels and alerts", testObserve},
 			{"a server is rolled out under calls", testRolloutOfAServer},
 			{"a deleted MCPServer leaves nothing behind", testDelete},
 			{"samplers are replaced under calls", testRollingUpdateOfSamplers},
