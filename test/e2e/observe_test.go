@@ -284,24 +284,27 @@ func (s *space) scrapeConfig(t *testing.T) string {
 		"crds.enabled=false,metrics.service=true,metrics.force=true,metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true")
 	must(t, err)
 	config := observe.NewConfig()
-	var service corev1.Service
+	var services []corev1.Service
 	var ofManager, ofSamplers observe.Monitor
 	for document := range strings.SplitSeq(rendered, "\n---\n") {
 		var kind metav1.TypeMeta
 		must(t, yaml.Unmarshal([]byte(document), &kind))
 		switch kind.Kind {
 		case "Service":
+			var service corev1.Service
 			must(t, yaml.Unmarshal([]byte(document), &service))
+			services = append(services, service)
 		case "ServiceMonitor":
 			must(t, yaml.Unmarshal([]byte(document), &ofManager))
 		case "PodMonitor":
 			must(t, yaml.Unmarshal([]byte(document), &ofSamplers))
 		}
 	}
+	s.pods(t) // which waits for the end of those that are replaced
 	var managers, samplers corev1.PodList
 	must(t, s.client.List(t.Context(), &managers, client.InNamespace(operatorNamespace)))
 	must(t, s.client.List(t.Context(), &samplers, client.InNamespace(s.name)))
-	must(t, config.Service(ofManager, service, managers.Items))
+	must(t, config.Services(ofManager, services, managers.Items))
 	must(t, config.Pods(ofSamplers, samplers.Items))
 	out, err := config.YAML()
 	must(t, err)

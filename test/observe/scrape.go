@@ -70,22 +70,26 @@ func (c *Config) Pods(m Monitor, pods []corev1.Pod) error {
 	return c.add(m, m.Spec.PodMetricsEndpoints[0], m.Spec.Selector.MatchLabels, m.Metadata.Namespace+"/"+m.Metadata.Name, pods)
 }
 
-// Service adds the pods behind a Service, if the ServiceMonitor selects it.
-func (c *Config) Service(m Monitor, service corev1.Service, pods []corev1.Pod) error {
+// Services adds the pods behind the Service that a ServiceMonitor selects.
+func (c *Config) Services(m Monitor, services []corev1.Service, pods []corev1.Pod) error {
 	if len(m.Spec.Endpoints) != 1 {
 		return errors.New("the ServiceMonitor has not one endpoint")
 	}
-	if !labels.SelectorFromSet(m.Spec.Selector.MatchLabels).Matches(labels.Set(service.Labels)) {
-		return fmt.Errorf("the ServiceMonitor selects %v, and Service %s has the labels %v", m.Spec.Selector.MatchLabels, service.Name, service.Labels)
-	}
-	e := m.Spec.Endpoints[0]
-	for _, port := range service.Spec.Ports {
-		if port.Name == e.Port {
-			e.Port = port.TargetPort.StrVal
-			return c.add(m, e, service.Spec.Selector, service.Name, pods)
+	for i := range services {
+		service := &services[i]
+		if !labels.SelectorFromSet(m.Spec.Selector.MatchLabels).Matches(labels.Set(service.Labels)) {
+			continue
 		}
+		e := m.Spec.Endpoints[0]
+		for _, port := range service.Spec.Ports {
+			if port.Name == e.Port {
+				e.Port = port.TargetPort.StrVal
+				return c.add(m, e, service.Spec.Selector, service.Name, pods)
+			}
+		}
+		return fmt.Errorf("service %s has no port %q", service.Name, e.Port)
 	}
-	return fmt.Errorf("service %s has no port %q", service.Name, e.Port)
+	return fmt.Errorf("the ServiceMonitor selects none of %d Services by %v", len(services), m.Spec.Selector.MatchLabels)
 }
 
 // notInLabels is what Prometheus replaces in the names of Kubernetes' labels.
