@@ -15,6 +15,8 @@ tool controller-gen rbac:roleName=manager paths=./controllers/... output:rbac:ar
 go run -C hack/tools ./chartgen -root ../..
 tool crd-ref-docs --source-path=api --config=hack/api-docs/config.yaml \
 	--renderer=markdown --output-path=docs/api.md --log-level=ERROR
+# Lines of a comment are lines of its source, not of what it says.
+sed -i -E 's#([^ |>])<br />([^ <|])#\1 \2#g' docs/api.md
 # helm-docs only warns of a chart that it cannot read, and then leaves the page as
 # it is: what is missing in it the chart's tests say.
 tool helm-docs --chart-search-root=charts --sort-values-order=file --skip-version-footer --log-level=warning
