@@ -30,7 +30,6 @@ import (
 	"maps"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -178,10 +177,10 @@ func (a *Applier) plan(ctx context.Context, owner metav1.Object, obj runtime.App
 	}
 	desired := digest(data)
 	live, err := a.get(ctx, named.GroupVersionKind(), key.NamespacedName)
-	if err != nil && !apierrors.IsNotFound(err) {
+	missing := apierrors.IsNotFound(err)
+	if err != nil && !missing {
 		return nil, fmt.Errorf("get %s %s: %w", key.kind, key.NamespacedName, err)
 	}
-	missing := err != nil
 	switch {
 	case missing:
 		a.drop(owner, key)
@@ -239,7 +238,7 @@ func (a *Applier) get(ctx context.Context, gvk schema.GroupVersionKind, key type
 	return direct, nil
 }
 
-var serviceKind = corev1.SchemeGroupVersion.WithKind("Service")
+var serviceKind = schema.GroupVersionKind{Version: "v1", Kind: "Service"}
 
 // cached reads an object from the cache only.
 func (a *Applier) cached(ctx context.Context, gvk schema.GroupVersionKind, key types.NamespacedName) (client.Object, error) {

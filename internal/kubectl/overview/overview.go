@@ -176,9 +176,14 @@ func onePolicy(policy *mcpv1alpha1.SamplingPolicy) Policy {
 		p.State, p.Reason = worst(p.State, Waiting), cmp.Or(reasonIf(p.State, p.Reason), "Changed")
 	}
 	for _, problem := range policy.Status.Problems {
-		text := fmt.Sprintf("%s: %s", terminal.Line(problem.Target), problem.Reason)
-		if problem.Message != "" {
-			text += ": " + terminal.Line(problem.Message)
+		target, message := terminal.Line(problem.Target), terminal.Line(problem.Message)
+		text := target + ": " + problem.Reason
+		if message != "" {
+			text += ": " + message
+		}
+		// The condition has said that of the first target.
+		if said := cmp.Or(message, fmt.Sprintf("%q", target)); slices.ContainsFunc(p.Problems, func(s string) bool { return strings.Contains(s, said) }) {
+			continue
 		}
 		// That of a server that is governed stands below the server.
 		if problem.Policy != "" || problem.Reason == mcpv1alpha1.ReasonTargetNotFound {

@@ -117,6 +117,8 @@ type sseCaller struct {
 	endpoint string
 	events   *bufio.Reader
 	leave    context.CancelFunc
+	// auditName is by what name audit records know the session.
+	auditName string
 }
 
 // openSSE opens a stream and reads the endpoint off it.
@@ -130,7 +132,7 @@ func openSSE(t *testing.T, front string, header ...string) *sseCaller {
 		body, _ := io.ReadAll(resp.Body)
 		t.Fatalf("status %d: %s", resp.StatusCode, body)
 	}
-	c := &sseCaller{t: t, events: bufio.NewReader(resp.Body), leave: cancel}
+	c := &sseCaller{t: t, events: bufio.NewReader(resp.Body), leave: cancel, auditName: resp.Header.Get(wire.HeaderAudit)}
 	got := c.next()
 	path, ok := strings.CutPrefix(got, "event: endpoint\ndata: /mcp?mcp-sampling-session=")
 	if !ok {

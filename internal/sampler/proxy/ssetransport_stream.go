@@ -176,6 +176,7 @@ func (h *Handler) relaySSE(ctx context.Context, w http.ResponseWriter, r *http.R
 	for _, name := range []string{wire.HeaderSession, "Content-Length", "Content-Encoding"} {
 		w.Header().Del(name)
 	}
+	w.Header().Set(wire.HeaderAudit, s.digest)
 	defer out.end()
 	out.keepAlive = h.opts.KeepAlive
 	out.begin(resp.StatusCode)

@@ -64,8 +64,12 @@ func TestSSECallIsServedWithItsSampling(t *testing.T) {
 			if got := await(t, "the post's answer", answered); got.status != http.StatusAccepted {
 				t.Errorf("the call: status %d: %s", got.status, got.body)
 			}
-			if got := h.sessions.all()[0].view().ProtocolVersion; got != "2024-11-05" {
-				t.Errorf("version %q", got)
+			view := h.sessions.all()[0].view()
+			if view.ProtocolVersion != "2024-11-05" {
+				t.Errorf("version %q", view.ProtocolVersion)
+			}
+			if caller.auditName == "" || caller.auditName != view.ID {
+				t.Errorf("the caller is told that audit records know the session by %q, want %q", caller.auditName, view.ID)
 			}
 			caller.leave()
 			await(t, "the server's stream ends", server.gone)
