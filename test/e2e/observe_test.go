@@ -210,8 +210,11 @@ func (o observed) alertsHaveData(t *testing.T) {
 		}
 		if alert.Alert == "MCPSamplingOperatorDown" {
 			eventually(t, patience, alert.Alert+" not to fire while the operator is there", func(ctx context.Context) error {
-				if err := o.data(ctx, alert.Expr); !errors.Is(err, errNoData) {
-					return fmt.Errorf("it does, or cannot be asked: %v", err)
+				switch err := o.data(ctx, alert.Expr); {
+				case err == nil:
+					return errors.New("it fires")
+				case !errors.Is(err, errNoData):
+					return err
 				}
 				return nil
 			})
