@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -103,5 +105,16 @@ func TestSchemeKnowsOnlyWhatIsNeeded(t *testing.T) {
 		if !found {
 			t.Errorf("kind %s is missing", kind)
 		}
+	}
+}
+
+// An alert asks for the Lease by its name.
+func TestTheAlertKnowsTheLease(t *testing.T) {
+	alerts, err := os.ReadFile("../../charts/mcp-sampling-operator/files/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("leader_election_master_status{name=%q}", leaderElectionID); !strings.Contains(string(alerts), want) {
+		t.Errorf("no alert has %s", want)
 	}
 }

@@ -114,8 +114,8 @@ func (c counter) send(ch chan<- prometheus.Metric, desc *prometheus.Desc) {
 }
 
 // Seen notes a policy as it is wanted, and whether all samplers of its servers have
-// loaded it. A policy that had nothing to be loaded by took no time, and one that is
-// loaded when it is seen first was so before the operator started.
+// loaded it. As long as it has no server no time passes, and one that is loaded when
+// it is seen first was so before the operator started.
 func (m *Metrics) Seen(policy *mcpv1alpha1.SamplingPolicy, attached int32, programmed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,11 +123,13 @@ func (m *Metrics) Seen(policy *mcpv1alpha1.SamplingPolicy, attached int32, progr
 	if !known || last.generation != policy.Generation {
 		last = sighting{generation: policy.Generation, at: m.now(), done: programmed && !known}
 	}
-	if programmed && !last.done {
+	switch {
+	case attached == 0:
+		last.at = m.now()
+		last.done = last.done || programmed
+	case programmed && !last.done:
 		last.done = true
-		if attached > 0 {
-			m.propagation.Observe(m.now().Sub(last.at).Seconds())
-		}
+		m.propagation.Observe(m.now().Sub(last.at).Seconds())
 	}
 	m.seen[policy.UID] = last
 }

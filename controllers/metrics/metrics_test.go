@@ -74,6 +74,7 @@ func TestPropagationIsTimedFromTheChange(t *testing.T) {
 		"it is looked at again":              {[]look{{0, 1, 2, false}, {time.Second, 1, 2, true}, {time.Hour, 1, 2, true}}, "1", "1"},
 		"another server comes later":         {[]look{{0, 1, 1, false}, {time.Second, 1, 1, true}, {time.Hour, 1, 2, false}, {time.Second, 1, 2, true}}, "1", "1"},
 		"the operator was restarted":         {[]look{{0, 7, 2, true}, {time.Hour, 7, 2, true}}, "0", "0"},
+		"its first server comes days later":  {[]look{{0, 1, 0, false}, {48 * time.Hour, 1, 0, false}, {time.Second, 1, 1, false}, {2 * time.Second, 1, 1, true}}, "1", "3"},
 		"it governs nothing":                 {[]look{{0, 1, 0, false}, {time.Second, 1, 0, true}}, "0", "0"},
 	} {
 		t.Run(name, func(t *testing.T) {

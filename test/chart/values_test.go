@@ -136,13 +136,13 @@ func TestMemoryLimitOfGo(t *testing.T) {
 func TestReferencesOfImages(t *testing.T) {
 	const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	for name, tc := range map[string]struct{ values, want string }{
-		"as it is by default":                 {"", "ghcr.io/mcp-sampling/mcp-sampling-operator:v0.2.0"},
+		"as it is by default":                 {"", "ghcr.io/mcp-sampling/mcp-sampling-operator:v0.3.0"},
 		"a tag":                               {"image: {tag: v9}", "ghcr.io/mcp-sampling/mcp-sampling-operator:v9"},
 		"a digest goes before a tag":          {"image: {tag: v9, digest: '" + digest + "'}", "ghcr.io/mcp-sampling/mcp-sampling-operator@" + digest},
-		"a registry for all":                  {"global: {imageRegistry: r.example.com}", "r.example.com/mcp-sampling/mcp-sampling-operator:v0.2.0"},
-		"a registry with a path and a port":   {"global: {imageRegistry: r:5000/hub}", "r:5000/hub/mcp-sampling/mcp-sampling-operator:v0.2.0"},
-		"a repository of this machine":        {"{global: {imageRegistry: r}, image: {repository: localhost/x}}", "r/x:v0.2.0"},
-		"a repository that names no registry": {"{global: {imageRegistry: r}, image: {repository: team/x}}", "r/team/x:v0.2.0"},
+		"a registry for all":                  {"global: {imageRegistry: r.example.com}", "r.example.com/mcp-sampling/mcp-sampling-operator:v0.3.0"},
+		"a registry with a path and a port":   {"global: {imageRegistry: r:5000/hub}", "r:5000/hub/mcp-sampling/mcp-sampling-operator:v0.3.0"},
+		"a repository of this machine":        {"{global: {imageRegistry: r}, image: {repository: localhost/x}}", "r/x:v0.3.0"},
+		"a repository that names no registry": {"{global: {imageRegistry: r}, image: {repository: team/x}}", "r/team/x:v0.3.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := container(t, render(t, tc.values)).Image; got != tc.want {

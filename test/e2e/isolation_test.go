@@ -253,7 +253,7 @@ func testManagersPorts(t *testing.T) {
 	}
 	manager := managers.Items[0]
 	metrics, health := net.JoinHostPort(manager.Status.PodIP, "8080"), net.JoinHostPort(manager.Status.PodIP, "8081")
-	s.reaches(t, prober, metrics)
+	s.cannotReach(t, prober, metrics) // of the namespace that may, a real Prometheus does
 	s.cannotReach(t, prober, health)
 
 	open := &networkingv1.NetworkPolicy{
@@ -270,6 +270,7 @@ func testManagersPorts(t *testing.T) {
 		}
 	})
 	s.reaches(t, prober, health)
+	s.reaches(t, prober, metrics)
 }
 
 func testServerEgress(t *testing.T) {

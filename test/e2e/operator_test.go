@@ -73,7 +73,7 @@ func TestOperator(t *testing.T) {
 			{"the page for tenants, word by word", testTenantsPage},
 			{"servers that other operators run", testOtherOperators},
 			{"only the operator reaches admin ports", testOnlyTheOperatorReachesAdminPorts},
-			{"of the manager only metrics are reached", testManagersPorts},
+			{"only Prometheus reaches the manager", testManagersPorts},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()

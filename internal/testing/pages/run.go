@@ -67,7 +67,8 @@ var forwarded = regexp.MustCompile(`port-forward .* (\d+):\d+ .*&\n$`)
 func commands(block Block) string {
 	switch {
 	case block.Eventually:
-		return fmt.Sprintf("set +e\nuntil (\nset -eo pipefail\n%s); do sleep 1; done\n", block.Text)
+		// Not `until (…)`: where bash tests a status, -e counts for nothing.
+		return fmt.Sprintf("set +e\nwhile true; do\n(\nset -eo pipefail\n%s)\n[ $? != 0 ] || break\nsleep 1\ndone\n", block.Text)
 	case block.Fails:
 		return fmt.Sprintf("set +e\n%s[ $? != 0 ] || { echo 'it did not fail'; exit 1; }\n", block.Text)
 	}

@@ -20,15 +20,16 @@ const aPage = "# A page\n\n" +
 func TestRun(t *testing.T) {
 	block := func(text string) string { return "```sh\n" + text + "\n```\n" }
 	tests := map[string]struct{ page, wantErr string }{
-		"a page that is true":                         {aPage, ""},
-		"a command fails":                             {block("echo before\nfalse\necho after"), "line 1: exit status 1"},
-		"a command that should fail does not":         {"<!-- fails: it has to -->\n" + block("true"), "line 2: exit status 1"},
-		"another block prints what is wanted":         {block("echo hello") + block("true") + "```text\nhello\n```\n", `print "hello"`},
-		"the lines come in another order":             {block("echo b a") + "```text\na\nb\n```\n", `print "b"`},
-		"a command that succeeds the second time":     {"<!-- eventually: it takes a moment -->\n" + block("[ -e made ] || { touch made; false; }\necho there") + "<!-- prints: there -->\n", ""},
-		"a comment says what is printed":              {block("echo hello") + "<!-- prints: bye -->\n", `print "bye"`},
-		"the first part of a pipe fails":              {block("false | true"), "line 1: exit status 1"},
-		"a word is only a part of one that is wanted": {block("echo node") + "```text\nno\n```\n", `print "no"`},
+		"a page that is true":                           {aPage, ""},
+		"a command fails":                               {block("echo before\nfalse\necho after"), "line 1: exit status 1"},
+		"a command that should fail does not":           {"<!-- fails: it has to -->\n" + block("true"), "line 2: exit status 1"},
+		"another block prints what is wanted":           {block("echo hello") + block("true") + "```text\nhello\n```\n", `print "hello"`},
+		"the lines come in another order":               {block("echo b a") + "```text\na\nb\n```\n", `print "b"`},
+		"a command that succeeds the second time":       {"<!-- eventually: it takes a moment -->\n" + block("[ -e made ] || { touch made; false; }\necho there") + "<!-- prints: there -->\n", ""},
+		"a first command that succeeds the second time": {"<!-- eventually: it takes a moment -->\n" + block("[ -e made ] || { touch made; false; }\necho once >> count\n[ $(wc -l <count) = 1 ]") + block("[ $(wc -l <count) = 1 ]"), ""},
+		"a comment says what is printed":                {block("echo hello") + "<!-- prints: bye -->\n", `print "bye"`},
+		"the first part of a pipe fails":                {block("false | true"), "line 1: exit status 1"},
+		"a word is only a part of one that is wanted":   {block("echo node") + "```text\nno\n```\n", `print "no"`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -49,15 +49,42 @@ func (b Build) Run(ctx context.Context, p Platform, file string) error {
 		"-ldflags", fmt.Sprintf("-s -w -buildid= -X %[1]s.version=%[2]s -X %[1]s.commit=%[3]s", versions, b.Version, b.Commit),
 		"-o", file, b.Package)
 	cmd.Dir = b.Root
-	// What a user has set for builds of his own must not show in a release.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Arch,
-		"GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off")
+	where, err := whereModulesAre(ctx, b.Root)
+	if err != nil {
+		return err
+	}
+	// What a user has set for builds of his own, also by `go env -w`, must not show
+	// in a release.
+	cmd.Env = slices.Concat(os.Environ(), where, []string{
+		"CGO_ENABLED=0", "GOOS=" + p.OS, "GOARCH=" + p.Arch,
+		"GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off", "GOENV=off",
+	})
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build %s for %s: %w: %s", b.Package, p, err, stderr.String())
 	}
 	return nil
+}
+
+// whereModulesAre are the settings by which modules are found. They do not show in
+// what is built.
+func whereModulesAre(ctx context.Context, root string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOMODCACHE", "GOCACHE")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env: %w", err)
+	}
+	settings := map[string]string{}
+	if err := json.Unmarshal(out, &settings); err != nil {
+		return nil, fmt.Errorf("go env: %w", err)
+	}
+	var env []string
+	for name, value := range settings {
+		env = append(env, name+"="+value)
+	}
+	return env, nil
 }
 
 // Module is what a program is made of: the project, or something it depends on.
