@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -107,7 +107,7 @@ func isWhole(live *appsv1.Deployment, applied *corev1ac.PodTemplateSpecApplyConf
 	}
 	// Release 0.1 wrote nothing down: whoever else wrote to the template counts.
 	return !slices.ContainsFunc(live.ManagedFields, func(m metav1.ManagedFieldsEntry) bool {
-		return m.Manager != owner && m.FieldsV1 != nil && bytes.Contains(m.FieldsV1.Raw, []byte(`"f:template"`))
+		return m.Manager != owner && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:template"`)
 	}), nil
 }
 
