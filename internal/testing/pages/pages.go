@@ -36,7 +36,7 @@ type Block struct {
 }
 
 var (
-	fence   = regexp.MustCompile("^\\s*```([a-z]*)$")
+	fence   = regexp.MustCompile("^\\s*```([^`]*)$")
 	comment = regexp.MustCompile(`^\s*<!-- (fails|eventually|not run|prints): (.+) -->$`)
 )
 

@@ -8,7 +8,7 @@ import (
 
 func TestBlocks(t *testing.T) {
 	page := "# T\n<!-- not run: no GPU -->\n```sh\na\n```\n  ```sh\n  b\n  ```\n<!-- prints: x -->\n```text\n```sh\n```\n" +
-		"<!-- fails: no right -->\n\n```sh\nd\n```\n```text\nno\n```\n<!-- eventually: slow -->\n```sh\ne\n```\n```yaml\nk: v\n```\n"
+		"<!-- fails: no right -->\n\n```sh\nd\n```\n```text\nno\n```\n<!-- eventually: slow -->\n```sh\ne\n```\n```yaml\nk: v\n```\n```{toctree}\nx\n```\n"
 	got, err := Blocks(page)
 	if err != nil {
 		t.Fatal(err)
@@ -21,6 +21,7 @@ func TestBlocks(t *testing.T) {
 		{Language: "text", Text: "no\n", Line: 18},
 		{Language: "sh", Text: "e\n", Line: 22, Eventually: true},
 		{Language: "yaml", Text: "k: v\n", Line: 25},
+		{Language: "{toctree}", Text: "x\n", Line: 28},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("blocks (-want +got):\n%s", diff)
