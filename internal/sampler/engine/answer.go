@@ -62,13 +62,15 @@ func (e *Engine) Answer(ctx context.Context, sessionID string, s policy.Session,
 	defer e.telemetry.End()
 	ctx, span := e.tracer.Sample(ctx)
 	o.place = span.Context()
+	// Until there is an answer; it stays so where a panic comes in its place.
+	o.decision, o.reason = telemetry.Failed, reasonInternal
+	defer func() { span.EndSampling(e.described(o)) }()
 	result, failure = e.answer(ctx, s, o)
 	o.took = time.Since(o.start)
 	o.failed = failure
 	if failure == nil {
 		o.result = result
 	}
-	span.EndSampling(e.described(o))
 	return result, failure, func() { e.report(o) }
 }
 

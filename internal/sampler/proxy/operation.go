@@ -31,7 +31,9 @@ type operation struct {
 	wrong string
 	// answered is true once the response to the message was seen.
 	answered bool
-	span     *tracing.Span
+	// elsewhere is true where another replica has got the message, which counts it.
+	elsewhere bool
+	span      *tracing.Span
 	// head is that of a response which is copied.
 	head headOf
 
@@ -97,6 +99,13 @@ func (o *operation) heard(m wire.Message) {
 	}
 }
 
+// forwarded notes that another replica has got the message.
+func (o *operation) forwarded() {
+	if o != nil {
+		o.elsewhere = true
+	}
+}
+
 // broke notes that the server's response broke off.
 func (o *operation) broke() {
 	if o != nil {
@@ -151,9 +160,11 @@ func (o *operation) end() {
 	if o.wrong == "" {
 		o.wrong = telemetry.Status(o.status)
 	}
-	o.handler.opts.Telemetry.Served(telemetry.MCPOperation{
-		Method: o.message.Method, Version: o.version, HTTP: o.r.ProtoMajor, ErrorType: o.wrong, Duration: time.Since(o.begun),
-	})
+	if !o.elsewhere {
+		o.handler.opts.Telemetry.Served(telemetry.MCPOperation{
+			Method: o.message.Method, Version: o.version, HTTP: o.r.ProtoMajor, ErrorType: o.wrong, Duration: time.Since(o.begun),
+		})
+	}
 	o.span.End(o.wrong)
 }
 

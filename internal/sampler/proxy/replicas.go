@@ -340,13 +340,18 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, owner string, 
 			if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get(headerHop) == hopLeaving {
 				return errReplicaLeaves
 			}
+			operationOf(w).forwarded()
 			if isStream {
 				resp.Body = &leavingBody{ReadCloser: resp.Body, leaving: h.leaving}
 			}
 			return nil
 		},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			answered = h.notForwarded(w, r, owner, err)
+		ErrorHandler: func(answer http.ResponseWriter, _ *http.Request, err error) {
+			if h.callerLeft(r) {
+				operationOf(w).forwarded()
+				panic(http.ErrAbortHandler)
+			}
+			answered = h.notForwarded(answer, owner, err)
 		},
 	}
 	proxy.ServeHTTP(forwardWriter{out}, r.WithContext(ctx))
@@ -355,10 +360,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, owner string, 
 
 // notForwarded answers a caller whose request another replica may have got; it
 // is false where that one did not.
-func (h *Handler) notForwarded(w http.ResponseWriter, r *http.Request, owner string, err error) bool {
-	if h.callerLeft(r) {
-		panic(http.ErrAbortHandler)
-	}
+func (h *Handler) notForwarded(w http.ResponseWriter, owner string, err error) bool {
 	if errors.Is(err, errReplicaLeaves) {
 		h.opts.Logger.Info("a replica ends: its sessions go on elsewhere", "replica", owner)
 		h.replicas.ends(owner)

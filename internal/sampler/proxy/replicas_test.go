@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/seal"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/telemetry"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/sampler/wire"
 )
 
@@ -474,4 +476,24 @@ func TestReplicasThatCannotBe(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAForwardedMessageIsCountedOnce(t *testing.T) {
+	set, _ := newSet(t, newAsker(), 2)
+	counts := telemetry.New()
+	for _, r := range set {
+		r.opts.Telemetry = counts
+	}
+	name := begin(t, set[0].endpoint)
+	calls(t, name, set[0], set[1])
+	served := regexp.MustCompile(`(?m)^mcp_server_operation_duration_seconds_count\{.*mcp_method_name="tools/call".*\} (\d+)$`)
+	eventually(t, "both calls are counted", func() bool {
+		w := httptest.NewRecorder()
+		counts.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		all := served.FindAllStringSubmatch(w.Body.String(), -1)
+		if len(all) > 1 || len(all) == 1 && all[0][1] > "2" {
+			t.Fatalf("two calls are counted as %q", all)
+		}
+		return len(all) == 1 && all[0][1] == "2"
+	})
 }
