@@ -102,7 +102,7 @@ func (p *plugin) call(parent context.Context, args []string, f *callFlags) error
 	}
 	values, err := schema.Parse(args[2:], input)
 	if err != nil {
-		return fmt.Errorf("%w (kubectl mcp tools %s %s says what it takes)", err, args[0], args[1])
+		return fmt.Errorf("%w (kubectl mcp tools %s %s%s says what it takes)", err, args[0], args[1], p.there())
 	}
 	begin := time.Now()
 	result, callErr := s.Call(ctx, tool.Name, values)

@@ -156,9 +156,9 @@ func (p *plugin) dryRun(ctx context.Context, objects []client.Object, needed boo
 func (p *plugin) nextSteps(policy *mcpv1alpha1.SamplingPolicy, server string) {
 	if policy != nil && policy.Spec.Providers[0].Credential != nil {
 		ref := policy.Spec.Providers[0].Credential.SecretKeyRef
-		p.say("The provider's key: kubectl create secret generic %s --from-file=%s=FILE", ref.Name, ref.Key)
+		p.say("The provider's key: kubectl create secret generic %s --from-file=%s=FILE%s", ref.Name, ref.Key, p.there())
 	}
-	p.say("How they are: kubectl mcp status %s", server)
+	p.say("How they are: kubectl mcp status %s%s", server, p.there())
 }
 
 // ask asks for what flags have not said.

@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -144,14 +146,19 @@ func (p *plugin) follow(ctx context.Context, c *cluster.Cluster, name string, fr
 		readers sync.WaitGroup
 		mu      sync.Mutex
 		reading = map[string]bool{} // by pod
-		seen    = map[string]time.Time{}
+		shown   = map[string]*pastRecords{}
 	)
 	defer readers.Wait()
 	defer cancel(nil)
 	begin := func(pod corev1.Pod) {
 		uid := string(pod.UID)
 		mu.Lock()
-		busy, newest := reading[uid], seen[uid]
+		busy, before := reading[uid], shown[uid]
+		if before == nil {
+			before = &pastRecords{}
+			shown[uid] = before
+		}
+		newest := before.newest
 		reading[uid] = true
 		mu.Unlock()
 		if busy {
@@ -162,10 +169,9 @@ func (p *plugin) follow(ctx context.Context, c *cluster.Cluster, name string, fr
 				mu.Lock()
 				defer mu.Unlock()
 				// A log that is read again begins with what was shown.
-				if !r.Time.After(newest) {
+				if !before.add(r) {
 					return nil
 				}
-				seen[uid] = later(seen[uid], r.Time)
 				return show(r)
 			})
 			mu.Lock()
@@ -194,6 +200,33 @@ func (p *plugin) follow(ctx context.Context, c *cluster.Cluster, name string, fr
 		case <-look.C:
 		}
 	}
+}
+
+// pastRecords are those that were shown of a pod. Their times do not tell: they are
+// those at which requests began, and records are written when they end.
+type pastRecords struct {
+	newest time.Time
+	lines  map[[sha256.Size]byte]time.Time
+}
+
+// enoughLines bounds how many are remembered, but for those of the last hour.
+const enoughLines = 10_000
+
+// add is false for a record that was shown before.
+func (p *pastRecords) add(r records.Record) bool {
+	line := sha256.Sum256(r.Raw)
+	if _, known := p.lines[line]; known {
+		return false
+	}
+	if p.lines == nil {
+		p.lines = map[[sha256.Size]byte]time.Time{}
+	}
+	if len(p.lines) >= enoughLines {
+		maps.DeleteFunc(p.lines, func(_ [sha256.Size]byte, at time.Time) bool { return p.newest.Sub(at) > time.Hour })
+	}
+	p.lines[line] = r.Time
+	p.newest = later(p.newest, r.Time)
+	return true
 }
 
 // read shows the records of a pod until its log ends.

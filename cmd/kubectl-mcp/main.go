@@ -15,6 +15,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/kubectl/cluster"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/kubectl/terminal"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/version"
 )
 
@@ -61,7 +62,7 @@ func run(ctx context.Context, cmd *cobra.Command, streams genericiooptions.IOStr
 		return exitCode(ctx, err)
 	}
 	if ctx.Err() == nil {
-		_, _ = fmt.Fprintln(streams.ErrOut, "kubectl-mcp:", err)
+		_, _ = fmt.Fprintln(streams.ErrOut, "kubectl-mcp:", terminal.Line(err.Error()))
 	}
 	return exitCode(ctx, err)
 }

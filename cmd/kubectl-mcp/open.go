@@ -72,7 +72,7 @@ func readySampler(ctx context.Context, c *cluster.Cluster, name string) (*corev1
 			}
 		}
 	}
-	return nil, &notReadyError{fmt.Sprintf("MCPServer %q cannot be called: none of its %d sampler pods is ready: see kubectl mcp status %s", name, len(pods), name)}
+	return nil, &notReadyError{fmt.Sprintf("MCPServer %q cannot be called: none of its %d sampler pods is ready: see kubectl mcp status %s -n %s", name, len(pods), name, c.Namespace)}
 }
 
 // unreached says why a server does not answer: what the operator knows of it is

@@ -24,6 +24,20 @@ func newPlugin(streams genericiooptions.IOStreams) *plugin {
 	return &plugin{IOStreams: streams, flags: genericclioptions.NewConfigFlags(true)}
 }
 
+// there is what a command that is told needs to be about the same namespace.
+func (p *plugin) there() string {
+	out := ""
+	for _, flag := range []struct {
+		name  string
+		value *string
+	}{{"-n", p.flags.Namespace}, {"--context", p.flags.Context}} {
+		if flag.value != nil && *flag.value != "" {
+			out += " " + flag.name + " " + *flag.value
+		}
+	}
+	return out
+}
+
 // addFlags adds kubectl's own flags.
 func (p *plugin) addFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
