@@ -158,7 +158,7 @@ func (p *plugin) report(f *callFlags, result *mcp.CallToolResult, sampled []reco
 func (p *plugin) sampled(ctx context.Context, s *opened, begin time.Time, failed bool) (_ []records.Record, problem string) {
 	list, err := s.records(ctx, begin, failed)
 	if err != nil {
-		p.say("What was sampled is not shown: %s", err)
+		p.say("What was sampled is not shown: %s", terminal.Line(err.Error()))
 	}
 	var policy *mcpv1alpha1.SamplingPolicy
 	for i := range list {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -62,7 +63,7 @@ func run(ctx context.Context, cmd *cobra.Command, streams genericiooptions.IOStr
 		return exitCode(ctx, err)
 	}
 	if ctx.Err() == nil {
-		_, _ = fmt.Fprintln(streams.ErrOut, "kubectl-mcp:", terminal.Line(err.Error()))
+		_, _ = fmt.Fprintln(streams.ErrOut, "kubectl-mcp:", strings.TrimSpace(terminal.Block(err.Error())))
 	}
 	return exitCode(ctx, err)
 }

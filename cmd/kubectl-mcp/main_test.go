@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/yaml"
 )
@@ -195,5 +198,24 @@ func TestFormats(t *testing.T) {
 		if !strings.Contains(asJSON, want) {
 			t.Errorf("%s is not in\n%s", want, asJSON)
 		}
+	}
+}
+
+// Each problem of a policy stands on a line of its own, and what others wrote in an
+// error does nothing to a terminal.
+func TestErrorsKeepTheirLinesAndNoControlCharacters(t *testing.T) {
+	var errs bytes.Buffer
+	streams := genericiooptions.IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: &errs}
+	cmd := command(streams)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		return errors.New("the policy is invalid:\n  first\n  sec\x1b[2Jond")
+	}
+	cmd.SetArgs(nil)
+	if code := run(t.Context(), cmd, streams); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+	want := "kubectl-mcp: the policy is invalid:\n  first\n  sec\\u001b[2Jond\n"
+	if diff := cmp.Diff(want, errs.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
