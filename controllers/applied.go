@@ -45,7 +45,7 @@ func (r *ServerReconciler) carryOut(ctx context.Context, server *mcpv1alpha1.MCP
 	if r.applier.Settled(ctx, server, made) {
 		return outcome{}, nil
 	}
-	objects, err := build.For(server, plan, r.opts.Build)
+	objects, err := build.For(server, plan, live, r.opts.Build)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -62,8 +62,8 @@ func (r *ServerReconciler) carryOut(ctx context.Context, server *mcpv1alpha1.MCP
 // madeOf names everything that the objects of a server depend on, but for what is
 // the same as long as the operator runs.
 func madeOf(server *mcpv1alpha1.MCPServer, plan resolve.Plan, live *appsv1.Deployment) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %q %s %v %v %s", server.UID, server.Generation, server.Annotations[mcpv1alpha1.AnnotationRestartedAt],
-		plan.Config.Hash(), plan.Secrets, plan.CABundles, build.Kept(server, live)))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %q %s %v %v %s %t", server.UID, server.Generation, server.Annotations[mcpv1alpha1.AnnotationRestartedAt],
+		plan.Config.Hash(), plan.Secrets, plan.CABundles, build.Kept(server, live), build.ServerReplicas(server, live) > 1))
 	return string(sum[:])
 }
 

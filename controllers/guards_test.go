@@ -128,6 +128,27 @@ func conditionOf(reason string) metav1.ConditionStatus {
 	return metav1.ConditionFalse
 }
 
+// An autoscaler says how many pods there are where the spec does not.
+func TestDisruptionBudgetsFollowAnAutoscaler(t *testing.T) {
+	b := newBench(t)
+	b.server("demo")
+	r := b.reconciler()
+	b.pass(r, "demo")
+	b.none("demo-server", &policyv1.PodDisruptionBudget{})
+	for _, replicas := range []int32{3, 1} {
+		change(b, "demo-server", &appsv1.Deployment{}, func(d *appsv1.Deployment) { d.Spec.Replicas = &replicas })
+		b.pass(r, "demo")
+		if replicas == 1 {
+			b.none("demo-server", &policyv1.PodDisruptionBudget{})
+		} else if got := read(b, "demo-server", &policyv1.PodDisruptionBudget{}).Spec.MaxUnavailable.IntValue(); got != 1 {
+			t.Errorf("%d pods may be away, want 1", got)
+		}
+		if got := *read(b, "demo-server", &appsv1.Deployment{}).Spec.Replicas; got != replicas {
+			t.Errorf("there are %d replicas, want the autoscaler's %d", got, replicas)
+		}
+	}
+}
+
 // none fails the test if there is an object.
 func (b *bench) none(name string, obj client.Object) {
 	b.Helper()

@@ -159,7 +159,7 @@ func checkSpec(server *mcpv1alpha1.MCPServer) string {
 		in.Service = &corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: source.Port}}}}
 	}
 	plan := resolve.Server(in)
-	objects, err := build.For(server, plan, build.Options{SamplerImage: "sampler"})
+	objects, err := build.For(server, plan, nil, build.Options{SamplerImage: "sampler"})
 	if err != nil {
 		return err.Error()
 	}

@@ -85,8 +85,9 @@ type Objects struct {
 // of a server's samplers.
 func SamplerObject(server string) string { return server + "-sampler" }
 
-// For builds everything for one server.
-func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (Objects, error) {
+// For builds everything for one server. live is the server's Deployment as it is, nil
+// if there is none.
+func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, live *appsv1.Deployment, opts Options) (Objects, error) {
 	var out Objects
 	configMap, err := configMap(server, plan)
 	if err != nil {
@@ -94,7 +95,7 @@ func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (Object
 	}
 	out.Apply = append(out.Apply, configMap, callersService(server), peersService(server))
 	// Before the pods that they are about.
-	if err := out.addGuards(server, opts); err != nil {
+	if err := out.addGuards(server, live, opts); err != nil {
 		return Objects{}, err
 	}
 
@@ -115,22 +116,22 @@ func For(server *mcpv1alpha1.MCPServer, plan resolve.Plan, opts Options) (Object
 
 // addGuards adds what keeps others away from the pods, and drains from taking all
 // of them at once.
-func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, opts Options) error {
+func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, live *appsv1.Deployment, opts Options) error {
 	for _, part := range []struct {
 		name      string
 		component map[string]string
 		there     bool // whether the operator runs these pods
-		replicas  *int32
+		replicas  int32
 		policy    func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error)
 	}{
 		{
-			SamplerObject(server.Name), samplerLabels, true, new(resolve.SamplerReplicas(server)),
+			SamplerObject(server.Name), samplerLabels, true, resolve.SamplerReplicas(server),
 			func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
 				return samplerNetworkPolicy(server, *opts.NetworkPolicies)
 			},
 		},
 		{
-			resolve.ServerObject(server.Name), serverLabels, server.Spec.Container != nil, server.Spec.Replicas,
+			resolve.ServerObject(server.Name), serverLabels, server.Spec.Container != nil, ServerReplicas(server, live),
 			func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
 				return serverNetworkPolicy(server), nil
 			},
@@ -146,7 +147,7 @@ func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, opts Options) error {
 		} else {
 			o.Unwanted = append(o.Unwanted, &networkingv1.NetworkPolicy{ObjectMeta: name})
 		}
-		if part.there && several(part.replicas) && !opts.NoDisruptionBudgets {
+		if part.there && part.replicas > 1 && !opts.NoDisruptionBudgets {
 			o.Apply = append(o.Apply, disruptionBudget(server, part.name, part.component))
 		} else {
 			o.Unwanted = append(o.Unwanted, &policyv1.PodDisruptionBudget{ObjectMeta: name})

@@ -47,7 +47,7 @@ func TestFor(t *testing.T) {
 			Server:   server,
 			Policies: golden.All[mcpv1alpha1.SamplingPolicy](t, in, "SamplingPolicy"),
 		})
-		objects, err := build.For(server, plan, options)
+		objects, err := build.For(server, plan, nil, options)
 		if err != nil {
 			t.Fatalf("build: %v", err)
 		}
@@ -127,7 +127,7 @@ func TestPullSecretsAreForWhatRunsTheSamplersImage(t *testing.T) {
 			}
 			opts := options
 			opts.SamplerImagePullSecrets = []string{"a", "b"}
-			objects, err := build.For(server, resolve.Server(resolve.Input{Server: server}), opts)
+			objects, err := build.For(server, resolve.Server(resolve.Input{Server: server}), nil, opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,7 +154,7 @@ func TestAPolicyChangesNoPodTemplate(t *testing.T) {
 	}
 	deployments := func(policies ...mcpv1alpha1.SamplingPolicy) string {
 		plan := resolve.Server(resolve.Input{Server: server, Policies: policies})
-		objects, err := build.For(server, plan, options)
+		objects, err := build.For(server, plan, nil, options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func FuzzPodTemplate(f *testing.F) {
 				PodTemplate: &apiextensionsv1.JSON{Raw: patch},
 			},
 		}
-		objects, err := build.For(server, resolve.Server(resolve.Input{Server: server}), options)
+		objects, err := build.For(server, resolve.Server(resolve.Input{Server: server}), nil, options)
 		if err != nil {
 			t.Fatalf("a patch must be refused by a condition, not by an error: %v", err)
 		}

@@ -1,6 +1,7 @@
 package build
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -23,9 +24,18 @@ func disruptionBudget(server *mcpv1alpha1.MCPServer, name string, component map[
 			WithUnhealthyPodEvictionPolicy(policyv1.AlwaysAllow))
 }
 
-// several says whether there can be more than one pod: nil leaves the number to
-// somebody else.
-func several(replicas *int32) bool { return replicas == nil || *replicas > 1 }
+// ServerReplicas is how many pods the server is to have. Where its spec leaves that to
+// somebody else, its Deployment says it; live is that one as it is, nil if there is none.
+func ServerReplicas(server *mcpv1alpha1.MCPServer, live *appsv1.Deployment) int32 {
+	switch {
+	case server.Spec.Replicas != nil:
+		return *server.Spec.Replicas
+	case live != nil && live.Spec.Replicas != nil:
+		return *live.Spec.Replicas
+	default:
+		return 1
+	}
+}
 
 // spread puts the pods on several nodes and zones where there are some. It does
 // not depend on the number of replicas, so that scaling restarts nothing.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -30,7 +31,12 @@ func serverWith(change func(*mcpv1alpha1.MCPServerSpec)) *mcpv1alpha1.MCPServer 
 // built returns the objects by "Kind/name".
 func built(t *testing.T, server *mcpv1alpha1.MCPServer, opts build.Options) (map[string]map[string]any, build.Objects) {
 	t.Helper()
-	objects, err := build.For(server, resolve.Server(resolve.Input{Server: server}), opts)
+	return builtBeside(t, server, nil, opts)
+}
+
+func builtBeside(t *testing.T, server *mcpv1alpha1.MCPServer, live *appsv1.Deployment, opts build.Options) (map[string]map[string]any, build.Objects) {
+	t.Helper()
+	objects, err := build.For(server, resolve.Server(resolve.Input{Server: server}), live, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,19 +181,23 @@ func TestDisruptionBudgetsAreForSeveralPods(t *testing.T) {
 	const ofServer, ofSampler = "PodDisruptionBudget/demo-server", "PodDisruptionBudget/demo-sampler"
 	for name, tc := range map[string]struct {
 		change                  func(*mcpv1alpha1.MCPServerSpec)
+		live                    *appsv1.Deployment
 		wantServer, wantSampler bool
 	}{
-		"one of each":                       {func(s *mcpv1alpha1.MCPServerSpec) { s.Replicas = new(int32(1)) }, false, false},
-		"two servers":                       {func(s *mcpv1alpha1.MCPServerSpec) { s.Replicas = new(int32(2)) }, true, false},
-		"as many servers as somebody wants": {func(*mcpv1alpha1.MCPServerSpec) {}, true, false},
+		"one of each":                       {func(s *mcpv1alpha1.MCPServerSpec) { s.Replicas = new(int32(1)) }, nil, false, false},
+		"two servers":                       {func(s *mcpv1alpha1.MCPServerSpec) { s.Replicas = new(int32(2)) }, nil, true, false},
+		"as many servers as somebody wants": {func(*mcpv1alpha1.MCPServerSpec) {}, nil, false, false},
+		"somebody wants one server":         {func(*mcpv1alpha1.MCPServerSpec) {}, scaledTo(1), false, false},
+		"somebody wants two servers":        {func(*mcpv1alpha1.MCPServerSpec) {}, scaledTo(2), true, false},
+		"one server, of which two are left": {func(s *mcpv1alpha1.MCPServerSpec) { s.Replicas = new(int32(1)) }, scaledTo(2), false, false},
 		"two samplers": {func(s *mcpv1alpha1.MCPServerSpec) {
 			s.Replicas, s.Sampler.Replicas = new(int32(0)), new(int32(2))
-		}, false, true},
+		}, nil, false, true},
 		"a server of somebody else": {func(s *mcpv1alpha1.MCPServerSpec) {
 			s.Container, s.Service = nil, &mcpv1alpha1.ServerService{Name: "theirs", Port: 80}
-		}, false, false},
+		}, nil, false, false},
 	} {
-		got, objects := built(t, serverWith(tc.change), options)
+		got, objects := builtBeside(t, serverWith(tc.change), tc.live, options)
 		unwanted := map[string]bool{}
 		for _, o := range objects.Unwanted {
 			unwanted[strings.TrimPrefix(fmt.Sprintf("%T/%s", o, o.GetName()), "*v1.")] = true
@@ -198,6 +208,10 @@ func TestDisruptionBudgetsAreForSeveralPods(t *testing.T) {
 			}
 		}
 	}
+}
+
+func scaledTo(replicas int32) *appsv1.Deployment {
+	return &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &replicas}}
 }
 
 // Scaling replaces no pod.

@@ -259,7 +259,7 @@ func (s *storm) right() error {
 	for i := range all.Items {
 		server := &all.Items[i]
 		plan := resolve.Server(resolve.Input{Server: server, Policies: rules.Items})
-		objects, err := build.For(server, plan, build.Options{
+		objects, err := build.For(server, plan, nil, build.Options{
 			SamplerImage: "sampler:any", NetworkPolicies: &build.NetworkPolicies{Operator: &build.Peer{Namespace: "operators"}},
 		})
 		if err != nil {
