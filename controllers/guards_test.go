@@ -132,6 +132,7 @@ func conditionOf(reason string) metav1.ConditionStatus {
 func TestDisruptionBudgetsFollowAnAutoscaler(t *testing.T) {
 	b := newBench(t)
 	b.server("demo")
+	change(b, "demo", &mcpv1alpha1.MCPServer{}, func(s *mcpv1alpha1.MCPServer) { s.Spec.Replicas = nil })
 	r := b.reconciler()
 	b.pass(r, "demo")
 	b.none("demo-server", &policyv1.PodDisruptionBudget{})

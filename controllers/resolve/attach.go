@@ -52,10 +52,12 @@ type PolicyPlan struct {
 func Policies(policies []mcpv1alpha1.SamplingPolicy, servers []metav1.Object) []PolicyPlan {
 	plans := make([]PolicyPlan, len(policies))
 	there := make(map[string]bool, len(servers))
-	all := inOrder(policies)
+	all := directoryOf(policies)
+	var hits []hit // for all servers
 	for _, server := range servers {
 		there[server.GetName()] = true
-		attach(plans, all, server)
+		hits = all.find(hits[:0], server)
+		attach(plans, hits, server.GetName())
 	}
 	for i := range policies {
 		plan := &plans[i]
@@ -76,10 +78,10 @@ func Policies(policies []mcpv1alpha1.SamplingPolicy, servers []metav1.Object) []
 // TargetsOf returns the names of those of the servers that a policy names or
 // selects.
 func TargetsOf(policy *mcpv1alpha1.SamplingPolicy, servers []metav1.Object) []string {
-	var out []string
 	t := newTargets(policy)
+	var out []string
 	for _, server := range servers {
-		if t.rankOf(server) != NotTargeted {
+		if slices.Contains(t.named, server.GetName()) || t.selects(server) {
 			out = append(out, server.GetName())
 		}
 	}
@@ -90,66 +92,83 @@ func TargetsOf(policy *mcpv1alpha1.SamplingPolicy, servers []metav1.Object) []st
 type targets struct {
 	index    int // of the policy and its plan
 	policy   *mcpv1alpha1.SamplingPolicy
-	named    map[string]bool
-	selector labels.Selector
+	named    []string
+	selector labels.Selector // nil selects nothing
 }
 
 func newTargets(policy *mcpv1alpha1.SamplingPolicy) targets {
-	t := targets{policy: policy, named: map[string]bool{}}
-	for _, name := range NamedTargets(policy) {
-		t.named[name] = true
+	t := targets{policy: policy, named: NamedTargets(policy)}
+	if policy.Spec.TargetSelector != nil {
+		t.selector, _ = compile(policy.Spec.TargetSelector)
 	}
-	t.selector, _ = compile(policy.Spec.TargetSelector)
 	return t
 }
 
-// inOrder returns the targets of the policies that count, the oldest first.
-func inOrder(policies []mcpv1alpha1.SamplingPolicy) []targets {
-	var out []targets
+func (t *targets) selects(server metav1.Object) bool {
+	return t.selector != nil && t.selector.Matches(labels.Set(server.GetLabels()))
+}
+
+// directory finds the policies that are for a server, without a look at all of them.
+type directory struct {
+	naming    map[string][]*targets // by the name of the server
+	selecting []*targets
+}
+
+// directoryOf holds the policies that count.
+func directoryOf(policies []mcpv1alpha1.SamplingPolicy) directory {
+	d := directory{naming: map[string][]*targets{}}
 	for i := range policies {
-		if policies[i].DeletionTimestamp.IsZero() {
-			t := newTargets(&policies[i])
-			t.index = i
-			out = append(out, t)
+		if !policies[i].DeletionTimestamp.IsZero() {
+			continue
+		}
+		t := newTargets(&policies[i])
+		t.index = i
+		for _, name := range t.named {
+			d.naming[name] = append(d.naming[name], &t)
+		}
+		if t.selector != nil {
+			d.selecting = append(d.selecting, &t)
 		}
 	}
-	slices.SortFunc(out, func(a, b targets) int { return byAge(a.policy, b.policy) })
-	return out
+	return d
 }
 
-func (t *targets) rankOf(server metav1.Object) Rank {
-	switch {
-	case t.named[server.GetName()]:
-		return Named
-	case t.selector.Matches(labels.Set(server.GetLabels())):
-		return Selected
-	default:
-		return NotTargeted
-	}
+// hit is a policy that is for a certain server.
+type hit struct {
+	candidate
+	index int // of the policy and its plan
 }
 
-// attach enters one server into the plans.
-func attach(plans []PolicyPlan, all []targets, server metav1.Object) {
-	var winner *targets
-	var best Rank
-	ranks := make([]Rank, len(all))
-	for i := range all {
-		if ranks[i] = all[i].rankOf(server); ranks[i] > best {
-			winner, best = &all[i], ranks[i]
+// find appends the policies that are for a server; each once.
+func (d directory) find(hits []hit, server metav1.Object) []hit {
+	for _, t := range d.naming[server.GetName()] {
+		hits = append(hits, hit{candidate{Named, t.policy}, t.index})
+	}
+	naming := len(hits)
+	for _, t := range d.selecting {
+		isNamed := slices.ContainsFunc(hits[:naming], func(h hit) bool { return h.index == t.index })
+		if !isNamed && t.selects(server) {
+			hits = append(hits, hit{candidate{Selected, t.policy}, t.index})
 		}
 	}
-	for i := range all {
-		plan := &plans[all[i].index]
-		switch {
-		case ranks[i] == NotTargeted:
-		case &all[i] == winner:
-			plan.Governs = append(plan.Governs, server.GetName())
-		default:
-			plan.Conflicts = append(plan.Conflicts, Conflict{
-				Target: server.GetName(), Policy: winner.policy.Name, Selected: ranks[i] == Selected,
-				Because: because(candidate{best, winner.policy}, candidate{ranks[i], all[i].policy}),
-			})
+	return hits
+}
+
+// attach enters one server into the plans of the policies that are for it.
+func attach(plans []PolicyPlan, hits []hit, server string) {
+	if len(hits) == 0 {
+		return
+	}
+	winner := slices.MinFunc(hits, func(a, b hit) int { return a.before(b.candidate) })
+	for _, h := range hits {
+		plan := &plans[h.index]
+		if h.index == winner.index {
+			plan.Governs = append(plan.Governs, server)
+			continue
 		}
+		plan.Conflicts = append(plan.Conflicts, Conflict{
+			Target: server, Policy: winner.policy.Name, Selected: h.rank == Selected, Because: because(winner.candidate, h.candidate),
+		})
 	}
 }
 
