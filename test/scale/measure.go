@@ -29,6 +29,10 @@ const (
 	// everybody is a policy that selects all servers. It governs none as long as
 	// the older policies of the teams are there.
 	everybody = "everybody"
+	// editedServers is how many servers hear of an edit of that, at least: a few
+	// would not pay for what the API server does now and then only, such as
+	// collecting its garbage.
+	editedServers = 1000
 )
 
 // figures are what one run has measured.
@@ -44,9 +48,11 @@ type figures struct {
 	idleCPU             cpuTimes
 	idleRSS, highestRSS uint64
 
-	one, takeover, all time.Duration // policy edits
-	allCalls           callCounts
-	allCPU             cpuTimes
+	one, takeover time.Duration // policy edits
+	edits         int           // of the policy for all, in a row
+	all           time.Duration // for one of them, on average
+	allCalls      callCounts
+	allCPU        cpuTimes
 
 	restart      time.Duration
 	restartCalls callCounts
@@ -292,9 +298,16 @@ func (b *bench) editAll(ctx context.Context) error {
 		return err
 	}
 	from := time.Now()
-	err = b.allCPU.measured(func() (err error) {
-		b.all, err = b.edit(ctx, everybody, b.servers)
-		return err
+	b.edits = max(1, editedServers/b.servers)
+	err = b.allCPU.measured(func() error {
+		for range b.edits {
+			took, err := b.edit(ctx, everybody, b.servers)
+			if err != nil {
+				return err
+			}
+			b.all += took / time.Duration(b.edits)
+		}
+		return nil
 	})
 	if err != nil {
 		return err
