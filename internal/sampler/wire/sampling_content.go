@@ -13,49 +13,58 @@ import (
 // MarshalJSON writes the fields that the block's type has, and those always:
 // an empty text is still a text.
 func (c Content) MarshalJSON() ([]byte, error) {
+	fields, err := c.fields()
+	if err != nil {
+		return nil, err
+	}
+	return marshal(fields)
+}
+
+// fields is the block as a struct of the fields that its type has.
+func (c Content) fields() (any, error) {
 	switch c.Type {
 	case ContentText:
-		return marshal(struct {
+		return struct {
 			Type string `json:"type"`
 			Text string `json:"text"`
-		}{c.Type, c.Text})
+		}{c.Type, c.Text}, nil
 	case ContentImage, ContentAudio:
-		return marshal(struct {
+		return struct {
 			Type     string `json:"type"`
 			Data     string `json:"data"`
 			MIMEType string `json:"mimeType"`
-		}{c.Type, c.Data, c.MIMEType})
+		}{c.Type, c.Data, c.MIMEType}, nil
 	case ContentToolUse:
-		return marshal(struct {
+		return struct {
 			Type  string          `json:"type"`
 			ID    string          `json:"id"`
 			Name  string          `json:"name"`
 			Input json.RawMessage `json:"input"`
-		}{c.Type, c.ID, c.Name, c.Input})
+		}{c.Type, c.ID, c.Name, c.Input}, nil
 	case ContentToolResult:
 		content := c.Content
 		if content == nil {
 			content = []Content{}
 		}
-		return marshal(struct {
+		return struct {
 			Type              string          `json:"type"`
 			ToolUseID         string          `json:"toolUseId"`
 			Content           []Content       `json:"content"`
 			StructuredContent json.RawMessage `json:"structuredContent,omitempty"`
 			IsError           bool            `json:"isError,omitempty"`
-		}{c.Type, c.ToolUseID, content, c.StructuredContent, c.IsError})
+		}{c.Type, c.ToolUseID, content, c.StructuredContent, c.IsError}, nil
 	case ContentResourceLink:
-		return marshal(struct {
+		return struct {
 			Type     string `json:"type"`
 			URI      string `json:"uri"`
 			Name     string `json:"name"`
 			MIMEType string `json:"mimeType,omitempty"`
-		}{c.Type, c.URI, c.Name, c.MIMEType})
+		}{c.Type, c.URI, c.Name, c.MIMEType}, nil
 	case ContentResource:
-		return marshal(struct {
+		return struct {
 			Type     string    `json:"type"`
 			Resource *Resource `json:"resource"`
-		}{c.Type, c.Resource})
+		}{c.Type, c.Resource}, nil
 	default:
 		return nil, fmt.Errorf("write a content block: unknown type %q", c.Type)
 	}
@@ -72,16 +81,16 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimRight(buf.Bytes(), "\n"), nil
 }
 
-// marshalContent writes one block as a bare object, the only form before
-// 2025-11-25, and several as a list.
-func marshalContent(blocks []Content) (json.RawMessage, error) {
+// contentForm is one block as a bare object, the only form before 2025-11-25, and
+// several as a list.
+func contentForm(blocks []Content) (any, error) {
 	if len(blocks) == 1 {
-		return marshal(blocks[0])
+		return blocks[0].fields()
 	}
 	if blocks == nil {
 		blocks = []Content{}
 	}
-	return marshal(blocks)
+	return blocks, nil
 }
 
 // rawContent is a block as it comes. Pointers tell what is there.

@@ -352,11 +352,14 @@ func NeedsTools(data json.RawMessage) bool {
 
 // MarshalJSON writes a single block as a bare object.
 func (m SamplingMessage) MarshalJSON() ([]byte, error) {
-	content, err := marshalContent(m.Content)
+	content, err := contentForm(m.Content)
 	if err != nil {
 		return nil, err
 	}
-	return marshal(rawMessage{Role: m.Role, Content: content})
+	return marshal(struct {
+		Role    string `json:"role"`
+		Content any    `json:"content"`
+	}{m.Role, content})
 }
 
 // UnmarshalJSON reads content as an object or a list.
@@ -383,11 +386,16 @@ type rawResult struct {
 
 // MarshalJSON writes a single block as a bare object.
 func (r SamplingResult) MarshalJSON() ([]byte, error) {
-	content, err := marshalContent(r.Content)
+	content, err := contentForm(r.Content)
 	if err != nil {
 		return nil, err
 	}
-	return marshal(rawResult{Role: r.Role, Content: content, Model: r.Model, StopReason: r.StopReason})
+	return marshal(struct {
+		Role       string `json:"role"`
+		Content    any    `json:"content"`
+		Model      string `json:"model"`
+		StopReason string `json:"stopReason,omitempty"`
+	}{r.Role, content, r.Model, r.StopReason})
 }
 
 // UnmarshalJSON reads content as an object or a list.

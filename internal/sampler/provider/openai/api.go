@@ -101,8 +101,8 @@ type functionCall struct {
 // completion is the body of an answer.
 type completion struct {
 	Model string `json:"model"`
-	// Choices is a list of choice, of which one is read.
-	Choices json.RawMessage `json:"choices"`
+	// Choices has room for one: the decoder skips the others, however many there are.
+	Choices [1]choice `json:"choices"`
 	// Usage are floats, because some servers write 7.0.
 	Usage struct {
 		PromptTokens     float64 `json:"prompt_tokens"`

@@ -20,9 +20,9 @@ func newResponse(answer []byte, asked string, names *toolname.Map) (*provider.Re
 	if err := decode(answer, &c); err != nil {
 		return nil, err
 	}
-	first, err := c.first()
-	if err != nil {
-		return nil, err
+	first := &c.Choices[0]
+	if first.Message == nil {
+		return nil, unusable("its answer has no choices")
 	}
 	message := first.Message
 	text, err := answerText(message.Content)
@@ -63,23 +63,6 @@ func decode(raw []byte, into any) error {
 		return unusable("its answer is no chat completion")
 	}
 	return nil
-}
-
-func (c *completion) first() (*choice, error) {
-	choices, err := provider.Items(c.Choices)
-	if err != nil {
-		return nil, err
-	}
-	var first choice
-	if len(choices) > 0 {
-		if err := decode(choices[0], &first); err != nil {
-			return nil, err
-		}
-	}
-	if first.Message == nil {
-		return nil, unusable("its answer has no choices")
-	}
-	return &first, nil
 }
 
 // count takes no number from a server that could make a sum overflow.
