@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/kubectl/arguments"
 	"github.com/mcp-sampling/mcp-sampling-operator/internal/kubectl/caller"
+	"github.com/mcp-sampling/mcp-sampling-operator/internal/kubectl/cluster"
 )
 
 // patience is what a shell waits for completions.
@@ -30,39 +31,32 @@ func named(what string, least, most int) cobra.PositionalArgs {
 
 type completions = cobra.ShellCompDirective
 
-// servers are the names of the MCPServers; none where they cannot be had.
 func (p *plugin) servers(ctx context.Context) []string {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c, err := p.connect()
-	if err != nil {
-		return nil
-	}
-	list, err := c.Servers(ctx)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for i := range list {
-		names = append(names, list[i].Name)
-	}
-	return names
+	return namesOf(ctx, p, (*cluster.Cluster).Servers)
 }
 
 func (p *plugin) policies(ctx context.Context) []string {
+	return namesOf(ctx, p, (*cluster.Cluster).Policies)
+}
+
+// namesOf returns the names of what list finds; none where they cannot be had.
+func namesOf[T any, P interface {
+	*T
+	metav1.Object
+}](ctx context.Context, p *plugin, list func(*cluster.Cluster, context.Context) ([]T, error)) []string {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	c, err := p.connect()
 	if err != nil {
 		return nil
 	}
-	list, err := c.Policies(ctx)
+	found, err := list(c, ctx)
 	if err != nil {
 		return nil
 	}
 	var names []string
-	for i := range list {
-		names = append(names, list[i].Name)
+	for i := range found {
+		names = append(names, P(&found[i]).GetName())
 	}
 	return names
 }
