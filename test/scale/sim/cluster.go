@@ -234,7 +234,7 @@ func (c *Cluster) startNodes(ctx context.Context, kubeconfig string) error {
 // StartManager starts the operator. The caller ends it.
 func (c *Cluster) StartManager() (*Program, error) {
 	return c.run("manager", c.opts.Manager, "--kubeconfig="+c.managerKey, "--sampler-image=sampler:any",
-		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--pprof-bind-address=127.0.0.1:6070", "--operator-namespace=operators", "--metrics-from=[]")
+		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--operator-namespace=operators", "--metrics-from=[]")
 }
 
 // Broken returns an error if a program of the cluster has ended.
