@@ -63,7 +63,7 @@ func (r *ServerReconciler) carryOut(ctx context.Context, server *mcpv1alpha1.MCP
 // the same as long as the operator runs.
 func madeOf(server *mcpv1alpha1.MCPServer, plan resolve.Plan, live *appsv1.Deployment) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %q %s %v %v %s %t", server.UID, server.Generation, server.Annotations[mcpv1alpha1.AnnotationRestartedAt],
-		plan.Config.Hash(), plan.Secrets, plan.CABundles, build.Kept(server, live), build.ServerReplicas(server, live) > 1))
+		plan.Config.Hash(), plan.Secrets, plan.CABundles, build.Kept(server, live), build.SeveralServers(server, live)))
 	return string(sum[:])
 }
 

@@ -136,17 +136,33 @@ func TestDisruptionBudgetsFollowAnAutoscaler(t *testing.T) {
 	r := b.reconciler()
 	b.pass(r, "demo")
 	b.none("demo-server", &policyv1.PodDisruptionBudget{})
-	for _, replicas := range []int32{3, 1} {
-		change(b, "demo-server", &appsv1.Deployment{}, func(d *appsv1.Deployment) { d.Spec.Replicas = &replicas })
+	follows := func(replicas int32) {
+		t.Helper()
 		b.pass(r, "demo")
-		if replicas == 1 {
+		if replicas < 2 {
 			b.none("demo-server", &policyv1.PodDisruptionBudget{})
 		} else if got := read(b, "demo-server", &policyv1.PodDisruptionBudget{}).Spec.MaxUnavailable.IntValue(); got != 1 {
 			t.Errorf("%d pods may be away, want 1", got)
 		}
 		if got := *read(b, "demo-server", &appsv1.Deployment{}).Spec.Replicas; got != replicas {
-			t.Errorf("there are %d replicas, want the autoscaler's %d", got, replicas)
+			t.Errorf("there are %d replicas, want %d", got, replicas)
 		}
+	}
+	scale := func(replicas int32) {
+		change(b, "demo-server", &appsv1.Deployment{}, func(d *appsv1.Deployment) { d.Spec.Replicas = &replicas })
+	}
+	for _, replicas := range []int32{3, 5, 1, 0, 2} {
+		scale(replicas)
+		follows(replicas)
+	}
+	// An operator that was not there at the time, as after an upgrade.
+	r = b.reconciler()
+	scale(1)
+	follows(1)
+	// The spec says how many, and then leaves them to the autoscaler.
+	for _, replicas := range []*int32{new(int32(3)), nil} {
+		change(b, "demo", &mcpv1alpha1.MCPServer{}, func(s *mcpv1alpha1.MCPServer) { s.Spec.Replicas = replicas })
+		follows(3)
 	}
 }
 

@@ -309,11 +309,15 @@ func (a *Applier) deleteOwned(ctx context.Context, owner metav1.Object, obj clie
 	if !ok {
 		return fmt.Errorf("%s has no metadata", gvk)
 	}
-	// What the cache does not show carries no label of ours: it is not ours.
 	switch err := a.client.Get(ctx, key.NamespacedName, live); {
 	case apierrors.IsNotFound(err):
-		a.drop(owner, key)
-		return nil
+		// The cache may not show yet what was applied. All else that it does not
+		// show carries no label of ours: it is not ours.
+		last, applied := a.last(owner, key)
+		if !applied {
+			return nil
+		}
+		live.SetUID(last.uid)
 	case err != nil:
 		return fmt.Errorf("get %s %s: %w", key.kind, key.NamespacedName, err)
 	case !metav1.IsControlledBy(live, owner), !live.GetDeletionTimestamp().IsZero():
@@ -321,10 +325,13 @@ func (a *Applier) deleteOwned(ctx context.Context, owner metav1.Object, obj clie
 	}
 	uid := live.GetUID()
 	err = a.client.Delete(ctx, live, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	if client.IgnoreNotFound(err) != nil {
+	gone := err == nil || apierrors.IsNotFound(err)
+	if gone || apierrors.IsConflict(err) { // it is another one by now
+		a.drop(owner, key)
+	}
+	if !gone {
 		return fmt.Errorf("delete %s %s: %w", key.kind, key.NamespacedName, err)
 	}
-	a.drop(owner, key)
 	return nil
 }
 

@@ -474,6 +474,48 @@ func TestDeleteOwned(t *testing.T) {
 	}
 }
 
+// What was applied a moment ago is deleted although the cache does not show it yet,
+// and nothing that has come in its place is.
+func TestDeleteOwnedSeesWhatTheCacheDoesNotShowYet(t *testing.T) {
+	w := newWorld(t)
+	base, err := client.NewWithWatch(server.Config(t), client.Options{})
+	w.must(t, err)
+	deletions := 0
+	late := interceptor.NewClient(base, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if _, typed := obj.(*corev1.ConfigMap); typed {
+				return apierrors.NewNotFound(corev1.Resource("configmaps"), key.Name)
+			}
+			return c.Get(ctx, key, obj, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			deletions++
+			return c.Delete(ctx, obj, opts...)
+		},
+	})
+	applier := apply.New(late, fieldOwner)
+	w.must(t, applier.Apply(t.Context(), w.owner, w.configMap("ours", "1"), w.configMap("replaced", "1")))
+	object := func(name string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	}
+	w.must(t, w.client.Delete(t.Context(), object("replaced")))
+	w.must(t, w.client.Create(t.Context(), object("replaced")))
+
+	w.must(t, applier.DeleteOwned(t.Context(), w.owner, object("ours")))
+	if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(object("ours")), object("ours")); !apierrors.IsNotFound(err) {
+		t.Errorf("what was applied is read with %v, want it gone", err)
+	}
+	if err := applier.DeleteOwned(t.Context(), w.owner, object("replaced")); !apierrors.IsConflict(err) {
+		t.Errorf("the error is %v, want a conflict that the next pass looks at", err)
+	}
+	w.getConfigMap(t, "replaced")
+	before := deletions
+	w.must(t, applier.DeleteOwned(t.Context(), w.owner, object("ours"), object("replaced"), object("absent")))
+	if deletions != before {
+		t.Errorf("%d deletions of what is not ours any more, want none", deletions-before)
+	}
+}
+
 func TestForgetMakesTheNextApplyWrite(t *testing.T) {
 	w := newWorld(t)
 	w.apply(t, w.configMap("a", "1"))

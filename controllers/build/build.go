@@ -121,17 +121,17 @@ func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, live *appsv1.Deployme
 		name      string
 		component map[string]string
 		there     bool // whether the operator runs these pods
-		replicas  int32
+		several   bool // whether there are to be more than one
 		policy    func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error)
 	}{
 		{
-			SamplerObject(server.Name), samplerLabels, true, resolve.SamplerReplicas(server),
+			SamplerObject(server.Name), samplerLabels, true, resolve.SamplerReplicas(server) > 1,
 			func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
 				return samplerNetworkPolicy(server, *opts.NetworkPolicies)
 			},
 		},
 		{
-			resolve.ServerObject(server.Name), serverLabels, server.Spec.Container != nil, ServerReplicas(server, live),
+			resolve.ServerObject(server.Name), serverLabels, server.Spec.Container != nil, SeveralServers(server, live),
 			func() (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
 				return serverNetworkPolicy(server), nil
 			},
@@ -147,7 +147,7 @@ func (o *Objects) addGuards(server *mcpv1alpha1.MCPServer, live *appsv1.Deployme
 		} else {
 			o.Unwanted = append(o.Unwanted, &networkingv1.NetworkPolicy{ObjectMeta: name})
 		}
-		if part.there && part.replicas > 1 && !opts.NoDisruptionBudgets {
+		if part.there && part.several && !opts.NoDisruptionBudgets {
 			o.Apply = append(o.Apply, disruptionBudget(server, part.name, part.component))
 		} else {
 			o.Unwanted = append(o.Unwanted, &policyv1.PodDisruptionBudget{ObjectMeta: name})

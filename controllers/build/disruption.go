@@ -24,9 +24,15 @@ func disruptionBudget(server *mcpv1alpha1.MCPServer, name string, component map[
 			WithUnhealthyPodEvictionPolicy(policyv1.AlwaysAllow))
 }
 
-// ServerReplicas is how many pods the server is to have. Where its spec leaves that to
-// somebody else, its Deployment says it; live is that one as it is, nil if there is none.
-func ServerReplicas(server *mcpv1alpha1.MCPServer, live *appsv1.Deployment) int32 {
+// SeveralServers says whether the server is to have more than one pod. live is its
+// Deployment as it is, nil if there is none.
+func SeveralServers(server *mcpv1alpha1.MCPServer, live *appsv1.Deployment) bool {
+	return serverReplicas(server, live) > 1
+}
+
+// serverReplicas is how many pods the server is to have. Where its spec leaves that to
+// somebody else, the Deployment says it.
+func serverReplicas(server *mcpv1alpha1.MCPServer, live *appsv1.Deployment) int32 {
 	switch {
 	case server.Spec.Replicas != nil:
 		return *server.Spec.Replicas

@@ -186,7 +186,7 @@ func TestDisruptionBudgetsAreForSeveralPods(t *testing.T) {
 	}{
 		"one of each":                       {func(s *mcpv1alpha1.MCPServerSpec) { s.Replicas = new(int32(1)) }, nil, false, false},
 		"two servers":                       {func(s *mcpv1alpha1.MCPServerSpec) { s.Replicas = new(int32(2)) }, nil, true, false},
-		"as many servers as somebody wants": {func(*mcpv1alpha1.MCPServerSpec) {}, nil, false, false},
+		"nobody has said how many servers":  {func(*mcpv1alpha1.MCPServerSpec) {}, nil, false, false},
 		"somebody wants one server":         {func(*mcpv1alpha1.MCPServerSpec) {}, scaledTo(1), false, false},
 		"somebody wants two servers":        {func(*mcpv1alpha1.MCPServerSpec) {}, scaledTo(2), true, false},
 		"one server, of which two are left": {func(s *mcpv1alpha1.MCPServerSpec) { s.Replicas = new(int32(1)) }, scaledTo(2), false, false},

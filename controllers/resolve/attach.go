@@ -56,7 +56,7 @@ func Policies(policies []mcpv1alpha1.SamplingPolicy, servers []metav1.Object) []
 	var hits []hit // for all servers
 	for _, server := range servers {
 		there[server.GetName()] = true
-		hits = all.find(hits[:0], server)
+		hits = all.find(hits, server)
 		attach(plans, hits, server.GetName())
 	}
 	for i := range policies {
@@ -108,7 +108,8 @@ func (t *targets) selects(server metav1.Object) bool {
 	return t.selector != nil && t.selector.Matches(labels.Set(server.GetLabels()))
 }
 
-// directory finds the policies that are for a server, without a look at all of them.
+// directory finds the policies that are for a server, without a look at those that
+// name others only.
 type directory struct {
 	naming    map[string][]*targets // by the name of the server
 	selecting []*targets
@@ -139,8 +140,9 @@ type hit struct {
 	index int // of the policy and its plan
 }
 
-// find appends the policies that are for a server; each once.
+// find returns the policies that are for a server, each once, in the room of hits.
 func (d directory) find(hits []hit, server metav1.Object) []hit {
+	hits = hits[:0]
 	for _, t := range d.naming[server.GetName()] {
 		hits = append(hits, hit{candidate{Named, t.policy}, t.index})
 	}

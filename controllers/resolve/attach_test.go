@@ -3,6 +3,7 @@ package resolve_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -138,6 +139,10 @@ func TestPlansOfPoliciesAgreeWithWhatGoverns(t *testing.T) {
 			}
 			policies = append(policies, p)
 		}
+		rankOf := func(policy string, server metav1.Object) resolve.Rank {
+			i := slices.IndexFunc(policies, func(p mcpv1alpha1.SamplingPolicy) bool { return p.Name == policy })
+			return resolve.RankOf(&policies[i], server)
+		}
 		var servers []metav1.Object
 		for i := range 5 {
 			servers = append(servers, &metav1.ObjectMeta{Name: fmt.Sprintf("s%d", i), Labels: map[string]string{"team": string(rune('a' + r.IntN(3)))}})
@@ -156,6 +161,9 @@ func TestPlansOfPoliciesAgreeWithWhatGoverns(t *testing.T) {
 				for _, c := range plan.Conflicts {
 					if c.Target == server.GetName() {
 						inVain[policies[i].Name] = true
+						if selected := rankOf(policies[i].Name, server) == resolve.Selected; c.Selected != selected || c.Because == "" {
+							t.Errorf("seed %d: %s has lost %s with selected %t because %q, want %t and why", seed, policies[i].Name, c.Target, c.Selected, c.Because, selected)
+						}
 						if winner == nil || c.Policy != winner.Name {
 							t.Errorf("seed %d: %s says that %s governs %s, and %+v does", seed, policies[i].Name, c.Policy, c.Target, winner)
 						}
@@ -176,9 +184,23 @@ func TestPlansOfPoliciesAgreeWithWhatGoverns(t *testing.T) {
 
 func BenchmarkPolicies(b *testing.B) {
 	policies, servers := crowd(100, 1000)
-	for b.Loop() {
-		resolve.Policies(policies, servers)
+	b.Run("that select", func(b *testing.B) {
+		for b.Loop() {
+			resolve.Policies(policies, servers)
+		}
+	})
+	var named []mcpv1alpha1.SamplingPolicy
+	for i := range policies {
+		named = append(named, policyNamed(fmt.Sprintf("n%d", i), i))
 	}
+	for i, server := range servers {
+		naming(server.GetName())(&named[i%len(named)].Spec)
+	}
+	b.Run("that name", func(b *testing.B) {
+		for b.Loop() {
+			resolve.Policies(named, servers)
+		}
+	})
 }
 
 func BenchmarkGoverning(b *testing.B) {

@@ -29,9 +29,11 @@ const (
 	// everybody is a policy that selects all servers. It governs none as long as
 	// the older policies of the teams are there.
 	everybody = "everybody"
-	// editedServers is how many servers hear of an edit of that, at least: a few
-	// would not pay for what the API server does now and then only, such as
-	// collecting its garbage.
+	// An edit of a policy is from the one model to the other.
+	firstModel, secondModel = "small-1", "small-2"
+	// editedServers is how many servers hear of edits of that, about: a few would
+	// not pay for what the API server does now and then only, such as collecting
+	// its garbage.
 	editedServers = 1000
 )
 
@@ -173,7 +175,7 @@ func newPolicy(name string) *mcpv1alpha1.SamplingPolicy {
 		Spec: mcpv1alpha1.SamplingPolicySpec{
 			Providers: []mcpv1alpha1.Provider{{Name: "any", Type: "OpenAI", BaseURL: "http://model.example.com/v1"}},
 			Models: mcpv1alpha1.Models{
-				Default: "small", Allowed: []mcpv1alpha1.Model{{Name: "small", Provider: "any", Model: "small-1"}},
+				Default: "small", Allowed: []mcpv1alpha1.Model{{Name: "small", Provider: "any", Model: firstModel}},
 			},
 		},
 	}
@@ -322,7 +324,12 @@ func (b *bench) edit(ctx context.Context, name string, targets int) (time.Durati
 	if err := b.Client.Get(ctx, client.ObjectKeyFromObject(policy), policy); err != nil {
 		return 0, err
 	}
-	policy.Spec.Models.Allowed[0].Model += "-edited"
+	model := &policy.Spec.Models.Allowed[0].Model
+	if *model == firstModel {
+		*model = secondModel
+	} else {
+		*model = firstModel
+	}
 	if err := b.Client.Update(ctx, policy); err != nil {
 		return 0, fmt.Errorf("edit policy %s: %w", name, err)
 	}

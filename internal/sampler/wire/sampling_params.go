@@ -37,10 +37,17 @@ type rawPreferences struct {
 	IntelligencePriority *float64        `json:"intelligencePriority"`
 }
 
-type rawMessage struct {
-	Role    string          `json:"role"`
-	Content json.RawMessage `json:"content"`
-}
+// rawMessage is a message as it comes, writtenMessage as it goes.
+type (
+	rawMessage struct {
+		Role    string          `json:"role"`
+		Content json.RawMessage `json:"content"`
+	}
+	writtenMessage struct {
+		Role    string `json:"role"`
+		Content any    `json:"content"`
+	}
+)
 
 type rawTool struct {
 	Name        *string
@@ -356,10 +363,7 @@ func (m SamplingMessage) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(struct {
-		Role    string `json:"role"`
-		Content any    `json:"content"`
-	}{m.Role, content})
+	return marshal(writtenMessage{m.Role, content})
 }
 
 // UnmarshalJSON reads content as an object or a list.
@@ -377,12 +381,21 @@ func (m *SamplingMessage) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-type rawResult struct {
-	Role       string          `json:"role"`
-	Content    json.RawMessage `json:"content"`
-	Model      string          `json:"model"`
-	StopReason string          `json:"stopReason,omitempty"`
-}
+// rawResult is a result as it comes, writtenResult as it goes.
+type (
+	rawResult struct {
+		Role       string          `json:"role"`
+		Content    json.RawMessage `json:"content"`
+		Model      string          `json:"model"`
+		StopReason string          `json:"stopReason"`
+	}
+	writtenResult struct {
+		Role       string `json:"role"`
+		Content    any    `json:"content"`
+		Model      string `json:"model"`
+		StopReason string `json:"stopReason,omitempty"`
+	}
+)
 
 // MarshalJSON writes a single block as a bare object.
 func (r SamplingResult) MarshalJSON() ([]byte, error) {
@@ -390,12 +403,7 @@ func (r SamplingResult) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(struct {
-		Role       string `json:"role"`
-		Content    any    `json:"content"`
-		Model      string `json:"model"`
-		StopReason string `json:"stopReason,omitempty"`
-	}{r.Role, content, r.Model, r.StopReason})
+	return marshal(writtenResult{r.Role, content, r.Model, r.StopReason})
 }
 
 // UnmarshalJSON reads content as an object or a list.

@@ -193,6 +193,12 @@ func TestSamplingHandlerBehaviours(t *testing.T) {
 				{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"hel"},{"type":"text","text":"lo"}]}}]}`),
 			wantResult: `{"role":"assistant","content":{"type":"text","text":"hello"},"model":"m-2","stopReason":"endTurn"}`,
 		},
+		"of several choices the first is taken, whatever the others are": {
+			params: `{` + hi + `}`, wantBody: `{` + hiOut + `}`,
+			reply: fakellm.Raw(200, "application/json", `{"model":"m-2","choices":[{"finish_reason":"stop","message":{"content":"first"}},
+				{"finish_reason":"length","message":{"content":"second","refusal":"no"}},7,"x",[1],null,{"message":7}]}`),
+			wantResult: `{"role":"assistant","content":{"type":"text","text":"first"},"model":"m-2","stopReason":"endTurn"}`,
+		},
 		"arguments that are an object are taken as they are": {
 			params: `{` + tools + `,` + hi + `}`, wantBody: `{` + toolOut + `,` + hiOut + `}`,
 			reply: fakellm.Raw(200, "application/json", `{"choices":[{"finish_reason":"tool_calls","message":{"tool_calls":[

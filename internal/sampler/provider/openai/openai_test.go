@@ -157,6 +157,8 @@ func TestFailures(t *testing.T) {
 		"a tool call without a name":    {fakellm.ToolCalls(fakellm.Call{ID: "a", Arguments: `{}`}), provider.KindMalformed, 0},
 		"a message of another type":     {fakellm.Raw(200, "application/json", `{"choices":[{"message":"hello"}]}`), provider.KindInvalid, 0},
 		"content of another type":       {fakellm.Raw(200, "application/json", `{"choices":[{"message":{"content":7}}]}`), provider.KindInvalid, 0},
+		"choices that are null":         {fakellm.Raw(200, "application/json", `{"choices":null}`), provider.KindInvalid, 0},
+		"a choice that is null":         {fakellm.Raw(200, "application/json", `{"choices":[null,{"message":{"content":"second"}}]}`), provider.KindInvalid, 0},
 		"choices of another type":       {fakellm.Raw(200, "application/json", `{"choices":{"message":{}}}`), provider.KindInvalid, 0},
 		"calls of another type":         {fakellm.Raw(200, "application/json", `{"choices":[{"message":{"tool_calls":[7]}}]}`), provider.KindInvalid, 0},
 		"no message":                    {fakellm.Raw(200, "application/json", `{"choices":[{"finish_reason":"stop"}]}`), provider.KindInvalid, 0},
