@@ -56,6 +56,10 @@ type figures struct {
 	allCalls      callCounts
 	allCPU        cpuTimes
 
+	// plain is what a bare client needed for its writes before the operator was
+	// started, when all was there, and after the edits.
+	plain [3]time.Duration
+
 	restart      time.Duration
 	restartCalls callCounts
 	restarted    int // pods that are others after the manager was restarted
@@ -118,12 +122,15 @@ func (b *bench) measure(ctx context.Context) error {
 		do   func(context.Context) error
 	}{
 		{"servers and policies are written", b.write},
+		{"a bare client writes", b.writePlainly(0)},
 		{"the operator makes everything", func(ctx context.Context) error {
 			return b.startCPU.measured(func() error { return b.makeAll(ctx) })
 		}},
 		{"a minute without changes", b.beIdle},
+		{"a bare client writes", b.writePlainly(1)},
 		{"a policy of one team is edited", b.editOne},
 		{"another policy takes over, and is edited", b.editAll},
+		{"a bare client writes", b.writePlainly(2)},
 		{"the operator is restarted", b.startAgain},
 	} {
 		fmt.Fprintf(os.Stderr, "%d servers: %s\n", b.servers, part.name)

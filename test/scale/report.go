@@ -42,6 +42,9 @@ func report(w io.Writer, all []figures) int {
 		{"edits of the policy for all servers, in a row", func(f figures) string { return fmt.Sprint(f.edits) }},
 		{"each of them, to Programmed", func(f figures) string { return seconds(f.all) }},
 		{"requests for all of them, reads and writes", func(f figures) string { return f.allCalls.String() }},
+		{fmt.Sprintf("%d plain writes of a bare client: before the start, after it, after the edits", 2*plainObjects), func(f figures) string {
+			return fmt.Sprintf("%.1f, %.1f, %s", f.plain[0].Seconds(), f.plain[1].Seconds(), seconds(f.plain[2]))
+		}},
 		{"operator restarted: every sampler asked", func(f figures) string { return seconds(f.restart) }},
 		{"requests for that, reads and writes", func(f figures) string { return f.restartCalls.String() }},
 		{"pods that were replaced by it", func(f figures) string { return fmt.Sprint(f.restarted) }},
@@ -89,19 +92,33 @@ func promises(w io.Writer, all []figures) int {
 	say(writes == 0, "no write in an idle minute", fmt.Sprint(writes))
 	say(pods == 0, "no pod is replaced because the operator was restarted", fmt.Sprint(pods))
 	if len(all) > 1 {
+		say := func(what, measured string, by float64) {
+			say(by <= growth*1.1, fmt.Sprintf("%s: grows at most linearly, by %.1f", what, growth), measured)
+		}
 		for _, of := range []struct {
 			what        string
 			first, last float64
 		}{
-			{"time to Ready", first.ready.Seconds(), last.ready.Seconds()},
 			{"writes to Ready", float64(first.start.writes), float64(last.start.writes)},
 			{"CPU when idle", first.idleCPU[operator].Seconds(), last.idleCPU[operator].Seconds()},
 			{"RSS at most", float64(first.highestRSS), float64(last.highestRSS)},
-			{"edit of all", first.all.Seconds(), last.all.Seconds()},
-			{"requests for that", first.requestsOfEdit(), last.requestsOfEdit()},
+			{"requests of an edit of all", first.requestsOfEdit(), last.requestsOfEdit()},
 		} {
 			by := of.last / of.first
-			say(by <= growth*1.1, fmt.Sprintf("%s: grows at most linearly, by %.1f", of.what, growth), fmt.Sprintf("by %.1f", by))
+			say(of.what, fmt.Sprintf("by %.1f", by), by)
+		}
+		for _, of := range []struct {
+			what        string
+			first, last time.Duration
+			from        int // the plain writes before it
+		}{
+			{"time to Ready, in plain writes", first.ready, last.ready, 0},
+			{"an edit of all, in plain writes", first.all, last.all, 1},
+		} {
+			plain := func(f figures) float64 { return (f.plain[of.from] + f.plain[of.from+1]).Seconds() }
+			clock := of.last.Seconds() / of.first.Seconds()
+			by := clock * plain(first) / plain(last)
+			say(of.what, fmt.Sprintf("by %.1f (by the clock %.1f)", by, clock), by)
 		}
 	}
 	return missed
